@@ -22,9 +22,7 @@ from statistics import median, quantiles
 
 import through
 from _data import DATA, MUSTER, rows
-
-EVERY = 0.01
-"""Seconds between two turns of the sender that goes at a rate."""
+from through import framed, paced
 
 
 def main() -> None:
@@ -93,27 +91,13 @@ def delayed(rate: int, seconds: float) -> list[float]:
         connection.sendall(framed(b'\x01muster1 {"stream": "s", "header": "x"}'))
         hearing = threading.Thread(target=hear, args=(connection, safe, heard_at))
         hearing.start()
-        counts, sent_at = paced(connection, rate, int(rate * seconds))
+        counts, sent_at = paced(connection, framed(b"x" * 132), rate, int(rate * seconds))
         connection.sendall(framed(b"\x04"))
         hearing.join()
     delays = []
     for begin, end, at in zip([0, *counts], counts, sent_at, strict=False):
         delays += [heard_at[bisect_left(safe, end)] - at] * (end - begin)
     return delays
-
-
-def paced(connection: socket.socket, rate: int, total: int) -> tuple[list[int], list[float]]:
-    """Send rows, some at a time; return how many were sent by when."""
-    row = framed(b"x" * 132)
-    counts, sent_at, began = [0], [0.0], time.perf_counter()
-    while counts[-1] < total:
-        now = time.perf_counter()
-        if (due := min(int((now - began) * rate), total)) > counts[-1]:
-            connection.sendall(row * (due - counts[-1]))
-            counts.append(due)
-            sent_at.append(now)
-        time.sleep(EVERY)
-    return counts[1:], sent_at[1:]
 
 
 def hear(connection: socket.socket, safe: list[int], heard_at: list[float]) -> None:
@@ -125,10 +109,6 @@ def hear(connection: socket.socket, safe: list[int], heard_at: list[float]) -> N
             heard_at.append(time.perf_counter())
             if answer.get("ended"):
                 return
-
-
-def framed(payload: bytes) -> bytes:
-    return len(payload).to_bytes(4, "big") + payload
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from statistics import median, quantiles
 
 from _data import DATA, MUSTER, made
 
+EVERY = 0.01
+"""Seconds between two turns of the sender that goes at a rate."""
+
 ROWS_A_SECOND = 250_000
 P99 = 0.05
 """The goals, on 2 cores."""
@@ -104,7 +107,7 @@ def delayed(rate: int, seconds: float, *, workers: int | None = None) -> list[fl
             drop.start()
             warm_up(connection, arrived)
             first = arrived[-1]
-            counts, sent_at = paced(connection, rate, int(rate * seconds))
+            counts, sent_at = paced(connection, framed(b"123456,0.25"), rate, int(rate * seconds))
             connection.sendall(framed(b"\x04"))
         hearing.join()
     delays = []
@@ -118,12 +121,11 @@ def warm_up(connection: socket.socket, arrived: list[int]) -> None:
     for count in (1, 2):
         connection.sendall(framed(b"1,0.5"))
         while not arrived or arrived[-1] < count:
-            time.sleep(0.01)
+            time.sleep(EVERY)
 
 
-def paced(connection: socket.socket, rate: int, total: int) -> tuple[list[int], list[float]]:
-    """Send rows, some at a time; return how many were sent by when."""
-    row = framed(b"123456,0.25")
+def paced(connection: socket.socket, row: bytes, rate: int, total: int) -> tuple[list[int], list[float]]:
+    """Send a row ``total`` times, some at a time; return how many were sent by when."""
     counts, sent_at, began = [0], [0.0], time.perf_counter()
     while counts[-1] < total:
         now = time.perf_counter()
@@ -131,7 +133,7 @@ def paced(connection: socket.socket, rate: int, total: int) -> tuple[list[int], 
             connection.sendall(row * (due - counts[-1]))
             counts.append(due)
             sent_at.append(now)
-        time.sleep(0.01)
+        time.sleep(EVERY)
     return counts[1:], sent_at[1:]
 
 

@@ -4,12 +4,14 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from conftest import begun
 from ends import Talker
+from followed import kill_a_child
 from waiting import until
 
 if TYPE_CHECKING:
@@ -65,6 +67,28 @@ def streaming(folder: Path, *flags: str) -> Iterator[Streaming]:
                 process.kill()
             for talker in stream.talkers if stream else ():
                 talker.close()
+
+
+def killed_at_work(  # noqa: PLR0913 (each is given by its name)
+    folder: Path, send: Sequence[str], dice: Random, *, times: int, done: Callable[[Path], int], most: range
+) -> None:
+    """Run a stream and its sender, kill both at random moments so many times, then let them end.
+
+    A moment comes when as much more is ``done`` as one of ``most``, which is drawn. Now and then a worker dies, too.
+    """
+    for at in range(times + 1):
+        with streaming(folder, "--workers", "2") as stream, begun(folder, *send) as sender:
+            aim = done(folder) + dice.choice(most)
+            until(lambda aim=aim: done(folder) >= aim or sender.poll() is not None)  # type: ignore[misc]
+            if dice.random() < 0.5:
+                kill_a_child(stream.process.pid, dice)
+            if at == times:
+                assert sender.wait(120) == 0
+                assert stream.stop() == 0, stream.said
+            else:
+                stream.process.kill()
+            sender.kill()
+            sender.communicate()
 
 
 def joined(folder: Path) -> str:

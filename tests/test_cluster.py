@@ -304,7 +304,7 @@ def test_a_run_renews_the_lease_and_nothing_outlives_it_when_nobody_does(
     end = muster(*COMMAND, "--cluster", "default")
     assert end.code in {2, 3}
     assert "0 machines" in muster("status").out
-    assert "its machines have ended" in muster("status").out
+    assert "none of its machines lives" in muster("status").out
 
 
 def test_a_cluster_whose_certificates_are_to_end_gets_new_ones_and_works_with_them(

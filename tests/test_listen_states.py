@@ -3,12 +3,9 @@
 import random
 from pathlib import Path
 
-from conftest import begun
 from ends import END, HOST, listening
-from followed import kill_a_child
-from streaming import joined, rows_out, streaming
+from streaming import joined, killed_at_work, rows_out, streaming
 from test_listen import free_port
-from waiting import until
 
 CODE = """
 import muster
@@ -50,19 +47,8 @@ def test_totals_of_rows_over_tcp_go_on_whatever_is_killed(tmp_path: Path) -> Non
     (tmp_path / "in.csv").write_text("key,n\n" + "".join(f"{key},{n}\n" for key, n in rows))
     (tmp_path / "pipeline.py").write_text(CODE.format(port=port, rest=RUNNING))
     send = ("send", "in.csv", "--to", f"{HOST}:{port}", "--rate", "10000")
-    for kill in range(4):
-        with streaming(tmp_path, "--workers", "2") as stream, begun(tmp_path, *send) as sender:
-            aim = rows_out(tmp_path) + dice.randrange(1, 6000)
-            until(lambda aim=aim: rows_out(tmp_path) >= aim or sender.poll() is not None)  # type: ignore[misc]
-            if dice.random() < 0.5:
-                kill_a_child(stream.process.pid, dice)
-            if kill == 3:
-                assert sender.wait(120) == 0, seed
-                assert stream.stop() == 0, (stream.said, seed)
-            else:
-                stream.process.kill()
-            sender.kill()
-            sender.communicate()
+    print(f"seed {seed}")  # noqa: T201 (shown where it fails)
+    killed_at_work(tmp_path, send, dice, times=3, done=rows_out, most=range(1, 6000))
     totals, oracle = dict.fromkeys("abcdefgh", 0), ["key,n,total,at\n"]
     for at, (key, n) in enumerate(rows):
         totals[key] += n

@@ -246,6 +246,14 @@ def test_every_text_of_a_storage_option_is_struck_out_unless_it_is_known_to_be_h
     assert said.startswith("http://minio:9000 in eu-west-1 said text/csv and ")
 
 
+def test_the_name_of_a_cookie_is_no_secret() -> None:
+    set_options({"cookies": "hours=TOKEN4711; sid=abcd=="})
+    try:
+        assert harmless("hours='1h', not TOKEN4711, not abcd==, not abcd") == "hours='1h', not ***, not ***==, not ***"
+    finally:
+        forget()
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_function_that_quotes_an_option_leaves_it_in_no_file(
     web: Web, tmp_path: Path, home: Path, workers: int

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Muster, begun
+from conftest import Muster
 from followed import append, following, joined, kill_a_child, manifest, rejects, stopped, text_of
-from streaming import streaming
+from streaming import killed_at_work
 from test_follow_killed import forked
 from test_listen import free_port
 from waiting import until
@@ -326,19 +326,8 @@ def test_windows_of_rows_over_tcp_are_the_same_whatever_is_killed(tmp_path: Path
     )
     (tmp_path / "in" / "a.csv").write_text(HEADER + rows(dice, 0, 9_000) + END)
     send = ("send", "in/a.csv", "--to", f"127.0.0.1:{port}", "--rate", "3000")
-    for session in range(3):
-        with streaming(tmp_path, "--workers", "2") as stream, begun(tmp_path, *send) as sender:
-            aim = committed(tmp_path) + dice.randrange(3, 20)
-            until(lambda aim=aim: committed(tmp_path) >= aim or sender.poll() is not None)  # type: ignore[misc]
-            if dice.random() < 0.5:
-                kill_a_child(stream.process.pid, dice)
-            if session == 2:
-                assert sender.wait(120) == 0, seed
-                assert stream.stop() == 0, (stream.said, seed)
-            else:
-                stream.process.kill()
-            sender.kill()
-            sender.communicate()
+    print(f"seed {seed}")  # noqa: T201 (shown where it fails)
+    killed_at_work(tmp_path, send, dice, times=2, done=committed, most=range(3, 20))
     expected = [line for line in oracle(tmp_path, muster, KINDS["overlapping"], made) if "end," not in line]
     assert same(joined(tmp_path).splitlines()[1:]) == same(expected), f"seed {seed}"
 

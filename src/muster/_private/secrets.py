@@ -253,14 +253,19 @@ def _texts(options: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 (what
 
 
 def _credentials(text: str) -> Iterator[str]:
-    """Take a text, and of ``Bearer abc``, ``Basic abc`` and ``user:password`` what a message may hold alone."""
+    """Take a text, and of ``Bearer abc``, ``Basic abc``, ``user:password`` and ``name=abc`` what may stand alone.
+
+    The name of a cookie is none: struck out, it would be missing in messages about something else.
+    """
     yield text
     scheme, _, rest = text.strip().partition(" ")
     if rest and scheme.lower() in _SCHEMES:
         yield from _credentials(rest.strip())
     with contextlib.suppress(ValueError):
         packed = base64.b64decode(rest, validate=True).decode() if scheme.lower() == "basic" else text
-        yield from (part for part in re.split(r"[\s:;=,]+", packed) if part.lower() not in _SCHEMES)
+        for part in re.split(r"[\s:;,]+", packed):
+            _, _, value = part.partition("=")
+            yield from (one for one in {part, value.strip("=") or part} if one.lower() not in _SCHEMES)
 
 
 def _spellings(secrets: tuple[str, ...]) -> Iterator[str]:
