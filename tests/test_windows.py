@@ -74,7 +74,7 @@ def in_sessions(rows: list[Row]) -> Iterator[Row]:
 
 
 TIMES = "%Y-%m-%d %H:%M:%S"
-"""How all files write them: pandas leaves midnight out of a file that has no other time, which makes it another form."""
+"""How all files write them: pandas leaves midnight out of a file that has no other time, and that is another form."""
 
 
 @st.composite
