@@ -142,7 +142,7 @@ def _meant(text: str) -> str:
 def _looked(file: FoundFile) -> Look | None:
     try:
         return file.look()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -248,6 +248,14 @@ def _look(name: str) -> Look:
         raise UsageError(f"Cannot read {name!r}: no permission. Change the mode of its folder.") from error
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{name!r} is not a regular file, and muster reads its input more than once.")
-    if not os.access(name, os.R_OK) and Path(name).exists():
-        raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.")
+    if not os.access(name, os.R_OK):
+        _open_once(name)
     return Look(status.st_size, str(status.st_mtime_ns))
+
+
+def _open_once(name: str) -> None:
+    """Find out why a file cannot be read: it may be gone by now, and even there again."""
+    try:
+        os.close(os.open(name, os.O_RDONLY))
+    except PermissionError as error:
+        raise UsageError(f"Cannot read {name!r}: no permission. Change its mode or its owner.") from error
