@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,6 +149,12 @@ def running(df, states):
         totals.append(states[user])
     return df.assign(total=totals)
 
+def shifted(df):
+    return df[df["total"] > 0.02].assign(half=df["total"] * 2 // 1)
+
+def labelled(df):
+    return df.assign(label="of " + df["of_all"].astype(str), row=df.index)
+
 class Ending:
     def __call__(self, df, states):
         if (df["user"] == 9).any():
@@ -179,6 +186,11 @@ def pipeline(output, *, sort=False, more=False):
         return read.key_by("user").map_batches("app.py:running", state=float).write_csv(output)
     if output == "ends.csv":
         return read.key_by("user").map_batches("app.py:Ending", state=float).write_csv(output)
+    if output.startswith("deep"):
+        read = read.map_batches("app.py:cleaned").key_by("user").map_batches("app.py:running", state=float)
+        read = read.map_batches("app.py:shifted").group_by("half")
+        read = read.map_groups("app.py:counted", sort=True).map_batches("app.py:labelled")
+        return read.write_parquet(output) if output.endswith(".parquet") else read.write_csv(output)
     read = read.map_batches("app.py:cleaned") if more else read
     grouped = read.group_by("user").map_groups("app.py:longest", sort=sort)
     grouped = grouped.group_by("n").map_groups("app.py:counted") if more else grouped
@@ -219,7 +231,11 @@ def digest(output: str) -> str:
 
 @pytest.mark.parametrize(
     ("output", "is_far"),
-    [("out.csv", False), ("out.csv", True), ("out.parquet", True), ("sums.csv", True), ("states.csv", True)],
+    [
+        ("out.csv", False),
+        *((f"{name}.csv", True) for name in ("out", "sums", "states", "deep")),
+        *((f"{name}.parquet", True) for name in ("out", "deep")),
+    ],
 )
 def test_groups_on_machines_are_the_bytes_that_they_are_on_this_computer(
     clicks: Path,
@@ -300,18 +316,29 @@ def test_states_on_machines_between_steps_and_groups_give_what_pandas_gives(clic
 
 
 class Watching:
-    """Does something once, when the first stage is done; and keeps what is told."""
+    """Does something once, when so many stages are done; and keeps what is told."""
 
-    def __init__(self, journal: Path, do: Callable[[], None]) -> None:
+    def __init__(self, journal: Path, stages: int, do: Callable[[], None]) -> None:
         self._journal = journal
+        self._stages = stages
         self._do: Callable[[], None] | None = do
         self.notes: list[str] = []
+        self.machines = set[str]()
+        """Those that have done something of the last stage."""
 
     def __call__(self, snapshot: Snapshot) -> None:
         self.notes.append(snapshot.note)
-        if self._do is not None and self._journal.exists() and '"exchanged"' in self._journal.read_text():
+        if snapshot.phase == "writing the output":
+            kept = [one.event for one in replay(self._journal) if isinstance(one.event, KeptLater)]
+            last = max(event.stage for event in kept)
+            self.machines = {event.worker.partition("-")[0] for event in kept if event.stage == last}
+        if self._do is not None and self._is_due:
             do, self._do = self._do, None
             do()
+
+    @property
+    def _is_due(self) -> bool:
+        return self._journal.exists() and self._journal.read_text().count('"exchanged"') >= self._stages
 
 
 KILLED = f"""
@@ -325,15 +352,19 @@ from muster._run.staffing.assembly import Means
 
 journal = Path("out.csv.muster/journal.jsonl")
 
+def count():
+    return journal.read_text().count('"kept later"') if journal.exists() else 0
+
+before = count()
+
 def watch(snapshot):
-    done = journal.read_text().count('"kept later"') if journal.exists() else 0
-    if sys.argv[2] == "dies" and done > 2:
+    if sys.argv[2] == "dies" and count() > before + 2:
         os.kill(os.getpid(), {int(signal.SIGKILL)})
     if snapshot.phase == "writing the output":
         Path("journal").write_text(journal.read_text())
 
 with LocalCloud(Path(sys.argv[1])).access() as found:
-    means = Means(access=lambda: replace(found, shares_files=False))
+    means = Means() if sys.argv[3] == "here" else Means(access=lambda: replace(found, shares_files=False))
     start(app.pipeline("out.csv"), {{"part_bytes": 3_000}}, watch=watch, remark=print, means=means)
 """
 
@@ -342,8 +373,9 @@ def test_a_muster_that_is_killed_does_no_group_again_that_is_done(clicks: Path, 
     ran("out.csv", access=None, workers=0, part_bytes=3_000)
     expected = digest("out.csv")
     Path("out.csv").unlink()
-    assert python("-c", KILLED, two.folder, "dies").code == -signal.SIGKILL
-    end = python("-c", KILLED, two.folder, "lives")
+    for place in ("far", "here"):
+        assert python("-c", KILLED, two.folder, "dies", place).code == -signal.SIGKILL
+    end = python("-c", KILLED, two.folder, "lives", "far")
     assert end.code == 0, end.err
     assert digest("out.csv") == expected
     kept = [
@@ -352,27 +384,38 @@ def test_a_muster_that_is_killed_does_no_group_again_that_is_done(clicks: Path, 
     assert len(kept) == len({(one.outcome.task.first, one.outcome.task.lo) for one in kept})
 
 
+def stage_of(block: Path) -> int:
+    return int(block.name.split("-")[1]) + 1
+
+
 @pytest.mark.parametrize(  # none of the machines comes back
-    ("what", "output"), [("a block", "out.csv"), ("a block", "states.csv"), ("a machine", "states.csv")]
+    ("what", "output", "stages"),
+    [
+        *(("a block", "out.csv", 1), ("a block", "states.csv", 1), ("a block", "deep.csv", 4)),
+        *(("a station", "deep.csv", 2), ("a machine", "deep.csv", 3)),
+    ],
 )
 def test_what_is_lost_between_the_stages_is_made_again_and_only_that(
-    clicks: Path, two: Cluster, what: str, output: str
+    clicks: Path, two: Cluster, what: str, output: str, stages: int
 ) -> None:
     lost = list[Path]()
 
     def lose() -> None:
-        machine = "m2" if two.blocks("m2", since=began) else "m1"
-        lost.extend(two.blocks(machine, since=began))
-        if what == "a block":
-            lost[0].unlink()
+        machine = "m1" if what == "a station" or not two.blocks("m2", since=began) else "m2"
+        lost.extend(sorted(two.blocks(machine, since=began), key=stage_of))
+        if what == "a block":  # which the stage reads that has begun
+            next(path for path in lost if stage_of(path) == stages).unlink()
         else:
             two.kill(machine)
 
     ran(output, access=None, workers=0, part_bytes=1_000)
     expected = digest(output)
-    watch, began = Watching(clicks / f"{output}.muster" / "journal.jsonl", lose), time.time()
-    result = ran(output, access=two.far, part_bytes=1_000, watch=watch)
+    watch, began = Watching(clicks / f"{output}.muster" / "journal.jsonl", stages, lose), time.time()
+    result = ran(output, access=two.together(is_far=True), part_bytes=1_000, watch=watch)
     assert digest(output) == expected
     assert (result.rows_in, result.resumed_parts) == (1500, 0)
-    [again] = re.findall(r"(\d+) tasks? of the first stage", " ".join(watch.notes))
-    assert int(again) == len(lost)
+    of_stage = Counter(map(stage_of, lost))
+    told = re.findall(r"(\d+) tasks? of stage (\d+) of", " ".join(dict.fromkeys(watch.notes)))
+    again = {int(stage): int(tasks) for tasks, stage in told if int(stage) <= stages}
+    assert again == {stage: tasks for stage, tasks in of_stage.items() if stage <= stages}
+    assert watch.machines <= ({"m1", "m2"} if output == "deep.csv" else {"home"})

@@ -37,6 +37,9 @@ INDEX: Final = "index"
 KEYS: Final = "keys"
 """What is said of a section that tells the key of each group, beside its place, in the order of the results."""
 
+RANKS: Final = "ranks"
+"""What is said of a section that tells the rank of each group among the sorted keys, beside its place."""
+
 
 class Section(NamedTuple):
     """Rows of one schema; ``borders`` are where stretches begin, and where the last one ends."""
@@ -69,6 +72,12 @@ class StoredSection(NamedTuple):
         """Read what stands before the first stretch."""
         with Path(self.path).open("rb") as file:
             return _bytes_at(file, self.at, self.offsets[0])
+
+    @property
+    def body(self) -> bytes:
+        """Read all that stands behind that."""
+        with Path(self.path).open("rb") as file:
+            return _bytes_at(file, self.at + self.offsets[0], self.offsets[-1] - self.offsets[0])
 
     @property
     def block(self) -> int | None:
@@ -116,25 +125,31 @@ def by_number(table: pa.Table, behind: pa.Array, name: str) -> pa.Table:
 def packed(sections: Iterable[Section]) -> Iterator[bytes | memoryview]:
     """Write sections as the bytes of a block."""
     at, told = 0, []
-    for table, borders, said in sections:
-        sink = pa.BufferOutputStream()
-        offsets, rows = list[int](), [hi - lo for lo, hi in itertools.pairwise(borders)]
-        head = len(table.schema.serialize())  # which is written together with the first rows
-        with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
-            whole, batches = table.combine_chunks(), _batches(table, borders)
-            for first, last in itertools.pairwise(batches):
-                offsets.append(max(sink.tell(), head))
-                count = borders[last] - borders[first]
-                for batch in whole.slice(borders[first], count).to_batches() if count else ():
-                    stream.write_batch(batch)
-            offsets.append(max(sink.tell(), head))
-        data = memoryview(sink.getvalue())
-        needs_all = any(map(pa.types.is_dictionary, table.schema.types))  # whose values stand at the beginning
-        cut = {"rows": rows, "batches": batches, "needs_all": needs_all}
-        told.append({"at": at, "offsets": offsets, "said": {**said, **cut}})
+    for section in sections:
+        data, its_end = packed_section(section, at=at)
+        told.append(its_end)
         at += len(data)
         yield data
     yield ending(told)
+
+
+def packed_section(section: Section, *, at: int) -> tuple[memoryview, dict[str, Any]]:
+    """Write a section that begins ``at`` a byte of its block, and what stands at the end of the block about it."""
+    table, borders, said = section
+    sink = pa.BufferOutputStream()
+    offsets, rows = list[int](), [hi - lo for lo, hi in itertools.pairwise(borders)]
+    head = len(table.schema.serialize())  # which is written together with the first rows
+    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
+        whole, batches = table.combine_chunks(), _batches(table, borders)
+        for first, last in itertools.pairwise(batches):
+            offsets.append(max(sink.tell(), head))
+            count = borders[last] - borders[first]
+            for batch in whole.slice(borders[first], count).to_batches() if count else ():
+                stream.write_batch(batch)
+        offsets.append(max(sink.tell(), head))
+    needs_all = any(map(pa.types.is_dictionary, table.schema.types))  # whose values stand at the beginning
+    cut = {"rows": rows, "batches": batches, "needs_all": needs_all}
+    return memoryview(sink.getvalue()), {"at": at, "offsets": offsets, "said": {**said, **cut}}
 
 
 def ending(told: Sequence[dict[str, Any]]) -> bytes:

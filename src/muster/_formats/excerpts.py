@@ -1,16 +1,20 @@
 """Blocks that lie on other machines: what is known of them here, and excerpts, which are what a task needs of all.
 
-Rows of a lane are a few stretches of each block. Whoever knows what stands at the ends of the blocks says which bytes
-of which block an excerpt is made of, and writes its end; whoever puts it together copies bytes, and understands none.
-An excerpt is a block: it is read as any other is.
+Rows of a lane, and results of groups that lie near each other in the output, are a few stretches of each block. Whoever
+knows what stands at the ends of the blocks says which bytes of which block an excerpt is made of, and writes its end;
+whoever puts it together copies bytes, and understands none. An excerpt is a block: it is read as any other is.
+
+What is said of all groups, how many rows each has and what its key is, stands at the end, too: so it is known here how
+results are cut into stretches of the output, without them.
 """
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from .blocks import StoredSection, ending, sections_of
+from .blocks import INDEX, KEYS, StoredSection, ending, packed_section, sections_of
+from .ranks import Ranks
 
 _ORIGIN: Final = "origin"
 """What is said of a section whose end stands alone: where it begins in its block."""
@@ -29,12 +33,14 @@ class SectionEnd(NamedTuple):
     """Its first stretches are needed to read those behind them."""
     head: bytes
     """What stands before its first stretch: Arrow's schema."""
+    body: bytes
+    """All that stands behind that, where it is about groups, and not their results; else nothing."""
     more: str
     """What else is said of it: JSON, for those that read the rows."""
 
 
 def ends_of(path: str) -> tuple[SectionEnd, ...]:
-    """Tell what stands at the end of a block of lanes."""
+    """Tell what stands at the end of a block."""
     return tuple(map(_section_end, sections_of(path)))
 
 
@@ -42,20 +48,45 @@ def _section_end(section: StoredSection) -> SectionEnd:
     said = section.said
     more = {name: value for name, value in said.items() if name not in {"rows", "batches", "bytes", "needs_all"}}
     cut = (section.offsets, tuple(section.batches), tuple(said["rows"]))
-    return SectionEnd(section.at, *cut, said["bytes"], said["needs_all"], section.head, json.dumps(more))
+    body = section.body if _is_of_groups(said) else b""
+    return SectionEnd(section.at, *cut, said.get("bytes", 0), said["needs_all"], section.head, body, json.dumps(more))
 
 
-def check(ends: Sequence[SectionEnd], *, lanes: int, size: int) -> None:
-    """Raise ``ValueError`` for what is not the end of a block of so many lanes and bytes."""
+def _is_of_groups(said: dict[str, Any]) -> bool:
+    """Tell whether a section is about groups, and not their results."""
+    return INDEX in said or KEYS in said
+
+
+def check(ends: Sequence[SectionEnd], *, lanes: int | None, size: int) -> None:
+    """Raise ``ValueError`` for what is not the end of a block of so many lanes, or of results, and of so many bytes."""
     for one in ends:
-        is_cut = len(one.rows) == lanes and len(one.offsets) == len(one.batches) > 1 and min(one.rows) >= 0
-        is_cut = is_cut and (one.batches[0], one.batches[-1]) == (0, lanes)
+        count = len(one.rows)
+        is_cut = lanes in {None, count} and len(one.offsets) == len(one.batches) > 0 and min(one.rows, default=0) >= 0
+        is_cut = is_cut and (one.batches[0], one.batches[-1]) == (0, count)
         if not (is_cut and _ascends((0, *one.offsets)) and _ascends(one.batches)):
-            raise ValueError("a block that is not cut into lanes")
+            raise ValueError("a block that is not cut into stretches")
         if not 0 <= one.at <= one.at + one.offsets[-1] <= size or one.memory < 0:
             raise ValueError(f"a block of {size} bytes with rows beyond its end")
-        if len(one.head) != one.offsets[0] or not isinstance(json.loads(one.more), dict):
+        said = json.loads(one.more)
+        if len(one.head) != one.offsets[0] or not isinstance(said, dict):
             raise ValueError("a block whose sections have no head")
+        _check_says_what_it_holds(one, said, has_lanes=lanes is not None)
+
+
+def _check_says_what_it_holds(end: SectionEnd, said: dict[str, Any], *, has_lanes: bool) -> None:
+    """Raise ``ValueError`` where nobody could tell rows of lanes, results, and what is about groups apart."""
+    is_of_groups = _is_of_groups(said)
+    if (len(end.body) != end.offsets[-1] - end.offsets[0]) if is_of_groups else end.body:
+        raise ValueError("a block with rows that were to stay there, or without what was to come")
+    if has_lanes != ("places" not in said and not is_of_groups):
+        raise ValueError("a block of lanes for one of results, or the other way round")
+    places = said.get("places", ())
+    if not has_lanes and not is_of_groups and (len(places) != len(end.rows) or not all(map(_is_pair, places))):
+        raise ValueError("a block whose results have no places")
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value)  # noqa: PLR2004 (a pair)
 
 
 def _ascends(numbers: Sequence[int]) -> bool:
@@ -63,7 +94,10 @@ def _ascends(numbers: Sequence[int]) -> bool:
 
 
 def end_of(ends: Sequence[SectionEnd]) -> bytes:
-    """Write the end of a block alone, and the heads of its sections: what is asked of these is answered by that."""
+    """Write the end of a block alone, and the heads of its sections: what is asked of these is answered by that.
+
+    What is about groups is there as a whole.
+    """
     heads, told, at = list[bytes](), list[dict[str, Any]](), 0
     for one in ends:
         own = {
@@ -74,8 +108,8 @@ def end_of(ends: Sequence[SectionEnd]) -> bytes:
             _ORIGIN: one.at,
         }
         told.append(_told(at, one.offsets, json.loads(one.more) | own))
-        heads.append(one.head)
-        at += len(one.head)
+        heads.append(one.head + one.body)
+        at += len(heads[-1])
     return b"".join([*heads, ending(told)])
 
 
@@ -98,17 +132,36 @@ class Excerpt(NamedTuple):
     end: bytes
 
 
-def excerpt(ends: Sequence[str], first: int, last: int) -> Excerpt:
-    """Say what an excerpt of some stretches that follow each other is made of; ``ends`` are paths of blocks' ends."""
+def of_lanes(ends: Sequence[str], first: int, last: int) -> Excerpt:
+    """Say what an excerpt of some lanes that follow each other is made of; ``ends`` are paths of blocks' ends."""
+    copied, told = _chosen(ends, lambda one: (first, last) if any(one.said["rows"][first:last]) else (0, 0))
+    return Excerpt(tuple(copied), ending(told))
+
+
+def of_places(ends: Sequence[str], lo: int, hi: int, ranks: Ranks) -> Excerpt:
+    """Say what an excerpt of results is made of whose ranks are from ``lo`` to ``hi``, inclusive; ranks go along."""
+    copied, told = _chosen(ends, lambda one: ranks.stretches(one, lo, hi))
+    if ranks.places is None:
+        return Excerpt(tuple(copied), ending(told))
+    needed = ranks.among([places for one in told for places in one["said"]["places"]])
+    data, its_end = packed_section(needed.section(), at=sum(one.stop - one.start for one in copied))
+    return Excerpt(tuple(copied), bytes(data) + ending([*told, its_end]))
+
+
+def _chosen(
+    ends: Sequence[str], stretches: Callable[[StoredSection], tuple[int, int]]
+) -> tuple[list[Copied], list[dict[str, Any]]]:
+    """Say what is copied of the stretches that are chosen of each section, and what stands at the end about them."""
     copied, told, at = list[Copied](), list[dict[str, Any]](), 0
     for block, path in enumerate(ends):
         for section in sections_of(path):
-            if any(section.said["rows"][first:last]):
+            first, last = stretches(section)
+            if first < last:
                 ranges, one = _cut(section, first, last, block=block, at=at)
                 copied += ranges
                 told.append(one)
                 at += sum(stop - start for _, start, stop in ranges)
-    return Excerpt(tuple(copied), ending(told))
+    return copied, told
 
 
 def _cut(section: StoredSection, first: int, last: int, *, block: int, at: int) -> tuple[list[Copied], dict[str, Any]]:
@@ -121,4 +174,6 @@ def _cut(section: StoredSection, first: int, last: int, *, block: int, at: int) 
     moved = [one - offsets[begin] + offsets[0] for one in offsets[begin : end + 1]]
     said |= {"rows": rows, "batches": [one - batches[0] for one in batches], "bytes": size}
     said |= {"before": batches[0], "block": block}
+    if "places" in said:
+        said["places"] = said["places"][batches[0] : batches[-1]]
     return [Copied(block, start, stop) for start, stop in copied], _told(at, moved, said)

@@ -1,5 +1,6 @@
 """Questions about blocks: what the next stage is cut into. All are answered by workers, who read them."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,6 +14,8 @@ from .settled import CommonSchema, Ranking
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from .ranks import Ranks
 
 
 _MOST_NAMES: Final = 20
@@ -155,20 +158,16 @@ class Arrange(NamedTuple):
         """
         import numpy as np
 
-        from .blocks import INDEX, KEYS, PLACE, each_section, schema_of
-        from .ranks import ranks_at, write_ranks
+        from .blocks import INDEX, KEYS, each_section, schema_of
+        from .ranking import write_ranks
+        from .ranks import ranks_at
 
         if self.ranking is not None:
             write_ranks(self.ranking, self.blocks)
         ranks = ranks_at(self.ranking.path if self.ranking else "")
         looks: dict[Schema, int] = {}
-        places, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for _, section in each_section(self.blocks):
-            if INDEX in section.said:
-                table = section.read(0, 1)
-                places.append(ranks.of(table.column(PLACE).to_numpy()))
-                rows.append(table.column("rows").to_numpy())
-            elif KEYS not in section.said:
+            if not {INDEX, KEYS} & section.said.keys():
                 ends = section.said["places"]
                 first = int(ranks.of(np.array(ends[0]))[0]) if ends else _LAST
                 schema = schema_of(section)
@@ -177,13 +176,41 @@ class Arrange(NamedTuple):
             return None, [], 1
         schema = united(sorted(looks, key=lambda one: looks[one]))
         of_a_row = _BYTES_A_CELL * max(len(schema.columns), 1)
-        each, at = np.unique(np.concatenate(places), return_inverse=True)
-        counts = np.bincount(at, np.concatenate(rows), minlength=len(each)).astype(np.int64)
+        each, counts = _rows_by_place(self.blocks, ranks)
         most = max(self.bytes // of_a_row, 1)
         if self.batch_rows:
             most = max(most // self.batch_rows, 1) * self.batch_rows
             return schema, list(_of_rows(each, counts, rows=most, width=self.width)), of_a_row
         return schema, list(_stretches(each, counts, most=most, width=self.width)), of_a_row
+
+
+class CountGroups(NamedTuple):
+    """Ask for a digest of how many rows of results there are of each group, by its place."""
+
+    blocks: tuple[str, ...]
+
+    def answer(self) -> str:
+        """Digest what the blocks say."""
+        from .ranks import Ranks
+
+        places, rows = _rows_by_place(self.blocks, Ranks())
+        return hashlib.sha256(places.tobytes() + rows.tobytes()).hexdigest()
+
+
+def _rows_by_place(blocks: tuple[str, ...], ranks: "Ranks") -> tuple["np.ndarray", "np.ndarray"]:
+    """List the places, or ranks, of groups in order, and how many rows of results there are of each."""
+    import numpy as np
+
+    from .blocks import INDEX, PLACE, each_section
+
+    places, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for _, section in each_section(blocks):
+        if INDEX in section.said:
+            table = section.read(0, 1)
+            places.append(ranks.of(table.column(PLACE).to_numpy()))
+            rows.append(table.column("rows").to_numpy())
+    each, at = np.unique(np.concatenate(places), return_inverse=True)
+    return each, np.bincount(at, np.concatenate(rows), minlength=len(each)).astype(np.int64)
 
 
 _LAST: Final = 1 << 62

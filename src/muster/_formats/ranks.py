@@ -4,20 +4,12 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from muster._files import whole
-from muster.errors import DataError
-
-from .blocks import KEYS, PLACE, Section, each_section, packed, sections_of
-from .keyed import ranks_of, renamed
-from .rows import to_pandas
-
-if TYPE_CHECKING:
-    from .settled import Ranking
+from .blocks import PLACE, RANKS, Section, StoredSection, sections_of
 
 _Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -35,40 +27,31 @@ class Ranks:
             return places
         return self.ranks[np.searchsorted(self.places, places)]
 
+    def stretches(self, section: StoredSection, lo: int, hi: int) -> tuple[int, int]:
+        """Choose the stretches of a section that may hold results of ranks from ``lo`` to ``hi``, inclusive.
 
-def write_ranks(ranking: "Ranking", blocks: Sequence[str]) -> None:
-    """Sort the keys of all groups as pandas does, and write the ranks down. Raises ``DataError`` where it cannot."""
-    tables = [section.read(0, 1) for _, section in each_section(blocks) if KEYS in section.said]
-    tables = [table for table in tables if len(table)]
-    if not tables:
-        places, ranks = np.empty(0, np.int64), np.empty(0, np.int64)
-    else:
-        table = pa.concat_tables(tables).combine_chunks()
-        unsorted = table.column(PLACE).to_numpy()
-        order = np.argsort(unsorted)
-        places, ranks = unsorted[order], _ranked(table.take(pa.array(order)), ranking)
-        _check_agree(Ranks(places, ranks), tables, ranking)
-    written = pa.table({PLACE: pa.array(places, pa.int64()), "rank": pa.array(ranks, pa.int64())})
-    data = b"".join(packed([Section(written, [0, len(written)], {})]))
-    whole.write(Path(ranking.path), data, durable=True)  # the journal relies on it from now on
+        They follow each other: from the first to before the last. A section that holds no results has none.
+        """
+        ends = self._ends(section.said.get("places", ()))
+        touched = np.flatnonzero((ends[:, 0] <= hi) & (ends[:, 1] >= lo)) + section.said.get("before", 0)
+        return (int(touched[0]), int(touched[-1]) + 1) if len(touched) else (0, 0)
 
+    def among(self, stretches: Sequence[Sequence[int]]) -> "Ranks":
+        """Take those that are needed to read some stretches, of which there are the first and the last place."""
+        if self.places is None or self.ranks is None:
+            return self
+        ends = self._ends(stretches)
+        is_among = (self.ranks >= ends.min()) & (self.ranks <= ends.max())
+        return Ranks(self.places[is_among], self.ranks[is_among])
 
-def _ranked(table: pa.Table, ranking: "Ranking") -> _Numbers:
-    names = [column.name for column in ranking.key]
-    keys = renamed(table.drop_columns([PLACE]), names)
-    header = not ranking.is_numbered
-    frame = to_pandas(keys, np.arange(len(keys)), ranking.key, header=header)
-    return ranks_of([frame.iloc[:, at] for at in range(len(names))], ranking.grouping)
+    def _ends(self, stretches: Sequence[Sequence[int]]) -> np.ndarray:
+        """Give the least and the greatest rank of each stretch, as results lie in the order of their ranks."""
+        return self.of(np.array(stretches, np.int64).reshape(-1, 2))
 
-
-def _check_agree(ranks: Ranks, tables: Sequence[pa.Table], ranking: "Ranking") -> None:
-    """Check that tasks have sorted some of the keys as all are sorted: pandas cannot order keys of any kinds."""
-    if any((np.diff(ranks.of(table.column(PLACE).to_numpy())) <= 0).any() for table in tables):
-        names = ", ".join(map(repr, ranking.grouping.columns))
-        raise DataError(
-            f"The keys of {names} cannot be sorted: they are of kinds that have no order among them. Leave sort=True"
-            " out: then groups come in the order in which their keys first appear."
-        )
+    def section(self) -> Section:
+        """Make a section of them."""
+        table = pa.table({PLACE: pa.array(self.places, pa.int64()), "rank": pa.array(self.ranks, pa.int64())})
+        return Section(table, [0, len(table)], {RANKS: True})
 
 
 def ranks_at(path: str) -> Ranks:
@@ -78,5 +61,14 @@ def ranks_at(path: str) -> Ranks:
 
 @functools.lru_cache(maxsize=1)  # all tasks of a worker that put results in order need the same
 def _read(path: str, _version: int) -> Ranks:
-    table = sections_of(path)[0].read(0, 1)
+    return _of(sections_of(path)[0])
+
+
+def ranks_in(excerpt: str) -> Ranks:
+    """Read the ranks that an excerpt has; where it has none, each place is its own."""
+    return next((_of(section) for section in sections_of(excerpt) if RANKS in section.said), Ranks())
+
+
+def _of(section: StoredSection) -> Ranks:
+    table = section.read(0, 1)
     return Ranks(table.column(PLACE).to_numpy(), table.column("rank").to_numpy())

@@ -174,7 +174,10 @@ class Exchange(NamedTuple):
     stored: StoredStates | None = None
     """Where the step that reads lanes keeps a state for each key: what earlier epochs of a stream have left."""
     goes_on: bool = True
-    """Whether what tasks give is read by other steps; else it is, or becomes, the output."""
+    """Whether what tasks give is read by other steps; else it is, or becomes, the output.
+
+    What is read by other steps stays on machines that do not see this computer's files. All else comes home.
+    """
     begins_own: bool = False
     """Whether tasks that read the input begin the user's own aggregations, which the one step of the briefing holds."""
     blocks: tuple[Block, ...] = ()
@@ -209,9 +212,6 @@ class Exchange(NamedTuple):
         return (self.excerpt,) if self.excerpt else tuple(block.path for block in self.blocks)
 
     @property
-    def stays(self) -> bool:
-        """Tell whether what tasks write is read in part by each worker; else whoever puts the output together reads it.
-
-        So a machine that does not see this computer's files keeps it.
-        """
-        return self.does is StageKind.SPLITTING
+    def gives_blocks(self) -> bool:
+        """Tell whether what tasks give is read in part by each task of the stage behind; else it is of the output."""
+        return self.goes_on or self.does is StageKind.GROUPING

@@ -1,20 +1,22 @@
 """Blocks that stay on the machines whose workers wrote them: who keeps each, and what a task needs of all of them.
 
-Home has the end of each block, in the work folder, under the block's name: how many rows each lane has, and where they
-lie. So what is asked of that alone is answered here, and no row comes home. A task of some lanes goes out with what
-its rows are copied from, stretch by stretch; its machine gets them from the others.
+Home has the end of each block, in the work folder, under the block's name: how many rows each lane, or each group, has,
+and where they lie. So what is asked of that alone is answered here, and no row comes home. A task of some lanes, or of
+results that it puts in order, goes out with what its rows are copied from, stretch by stretch; its machine gets them
+from the others.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from muster._engines.base import UnreadError
 from muster._engines.on_ray.keeping import Needing, Slice
 from muster._formats import excerpts
 from muster._formats.lanes import CutLane
-from muster._model import LANES, NO_FILE, Exchange, Piece, Task
+from muster._formats.ranks import ranks_at
+from muster._model import LANES, NO_FILE, Exchange, Piece, StageKind, Task
 from muster._private.files import keep
 
 
@@ -32,14 +34,6 @@ class KeepingEngine(Protocol):
         """Have a station remove files that it keeps."""
 
 
-class _Lanes(NamedTuple):
-    """Lanes that a request reads of blocks: from the first to before the last."""
-
-    first: int
-    last: int
-    blocks: Sequence[str]
-
-
 class Away:
     """The blocks that are kept on machines; ``parts`` is the folder of their ends."""
 
@@ -50,19 +44,18 @@ class Away:
         self._keepers: dict[str, int] = {}
         """The number of each block's station."""
 
-    def note(self, piece: Piece, ends: Sequence[excerpts.SectionEnd], station: int | None) -> None:
-        """Know that a station keeps a block. Raises ``ValueError`` for what is not the end of one."""
-        excerpts.check(ends, lanes=LANES, size=piece.bytes)
+    def note(self, piece: Piece, ends: Sequence[excerpts.SectionEnd], station: int | None, exchange: Exchange) -> None:
+        """Know that a station keeps a block of a stage. Raises ``ValueError`` for what is not the end of one."""
+        excerpts.check(ends, lanes=None if exchange.does is StageKind.GROUPING else LANES, size=piece.bytes)
         keep(self._parts / piece.name, excerpts.end_of(ends))
         self._keepers[piece.name] = -1 if station is None else station
 
     def supplied(self, request: object, exchange: Exchange | None) -> object:
         """Say what a request needs of blocks, if anything. Raises ``UnreadError`` where that is gone."""
-        lanes = _lanes_of(request, exchange)
-        if lanes is None:
+        needed = _needed(request, exchange)
+        if needed is None:
             return request
-        names = [Path(path).name for path in lanes.blocks]
-        made = excerpts.excerpt(lanes.blocks, lanes.first, lanes.last)
+        names, made = [Path(path).name for path in needed[0]], needed[1]
         if gone := self.gone({names[one.block] for one in made.copied}):
             raise UnreadError(f"{len(gone)} of {len(names)} blocks of rows are gone with their machines")
         slices = (Slice(self._keepers[names[block]], names[block], start, stop) for block, start, stop in made.copied)
@@ -83,11 +76,15 @@ class Away:
             self._engine.forget(station, its)
 
 
-def _lanes_of(request: object, exchange: Exchange | None) -> _Lanes | None:
-    """Tell which lanes a request reads; ``None`` where it reads no block."""
+def _needed(request: object, exchange: Exchange | None) -> tuple[Sequence[str], excerpts.Excerpt] | None:
+    """Name the blocks that a request reads, and say what its rows are copied from; ``None`` where it reads none."""
     if isinstance(request, CutLane):
-        return _Lanes(request.lane, request.lane + 1, request.blocks)
-    if not isinstance(request, Task) or request.file != NO_FILE or exchange is None:
+        return request.blocks, excerpts.of_lanes(request.blocks, request.lane, request.lane + 1)
+    if not isinstance(request, Task) or request.file != NO_FILE or not request.rows or exchange is None:
         return None
+    blocks = [block.path for block in exchange.blocks]
+    if exchange.does is StageKind.ORDERING:
+        places = exchange.places[request.first : request.last]
+        return blocks, excerpts.of_places(blocks, places[0].lo, places[-1].hi, ranks_at(exchange.ranks))
     shares = exchange.shares[request.first : request.last]
-    return _Lanes(shares[0].lane, shares[-1].lane + 1, [block.path for block in exchange.blocks])
+    return blocks, excerpts.of_lanes(blocks, shares[0].lane, shares[-1].lane + 1)

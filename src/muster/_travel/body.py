@@ -53,7 +53,7 @@ class ParcelBody:
         folder = str(self._parts / Path(known.folder).name)
         here = replace(known, steps=steps, folder=folder, code=Code())
         self._is_staged = bool(known.staging)
-        self._stays = known.exchange is not None and known.exchange.stays
+        self._stays = known.exchange is not None and known.exchange.goes_on
         self._body.brief(pickle.dumps(here))
 
     def _found_here(self, step: Target) -> Target:

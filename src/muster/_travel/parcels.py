@@ -79,7 +79,7 @@ class _Briefed(NamedTuple):
     @property
     def stays(self) -> bool:
         """Whether blocks stay where they are made."""
-        return self.exchange is not None and self.exchange.stays
+        return self.exchange is not None and self.exchange.goes_on
 
 
 class _UnderWay(NamedTuple):
@@ -230,10 +230,11 @@ class ParcelEngine(Answering[FarEngine]):
     def _unpacked(self, under_way: _UnderWay, done: Done) -> Outcome:
         """Put what came into files. Raises ``EngineError`` for what no worker of ours sends, before anything is."""
         try:
-            kind = "block" if self._briefed.exchange else "rows"
+            exchange = self._briefed.exchange
+            kind = "block" if exchange is not None and exchange.gives_blocks else "rows"
             returned, pieces = opened(under_way.parcel.task, done.answer, prefix=self._briefed.prefix, kind=kind)
-            if self._briefed.stays:
-                self._note_block(returned, under_way.station)
+            if exchange is not None and exchange.goes_on:
+                self._note_block(returned, under_way.station, exchange)
         except ValueError as error:
             raise EngineError(
                 f"Worker {done.worker!r} sends what muster never sends: {error}. Nothing of it was kept. Somebody else"
@@ -246,13 +247,13 @@ class ParcelEngine(Answering[FarEngine]):
             keep(self._parts / name, data)
         return returned.outcome._replace(read_files=read)
 
-    def _note_block(self, returned: Returned, station: int | None) -> None:
+    def _note_block(self, returned: Returned, station: int | None, exchange: Exchange) -> None:
         """Know that a block stays where it was made. Raises ``ValueError`` where that is not so."""
         if (block := returned.outcome.output) is None:
             return
         if block.name in returned.pieces:
             raise ValueError("rows that were to stay there")
-        self.away.note(block, returned.ends, station)
+        self.away.note(block, returned.ends, station, exchange)
 
     def _look_at(self, outcome: Outcome) -> None:
         """Raise where rows failed for want of a file that is here; say once that files are written which are lost."""

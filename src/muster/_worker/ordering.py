@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from muster._formats.blocks import INDEX, KEYS, PLACE, StoredSection, each_section, schema_of
-from muster._formats.ranks import Ranks, ranks_at
+from muster._formats.blocks import PLACE, StoredSection, each_section, schema_of
+from muster._formats.ranks import Ranks, ranks_at, ranks_in
 from muster._formats.results import Reply, laid_out
 from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Task
 from muster._progress.schema import EMPTY, MISSING, by_column, numbered, united
@@ -90,10 +90,9 @@ class Ordering:
 
 def results_of(task: Task, exchange: Exchange) -> Iterator[tuple[StoredSection, pa.Table]]:
     """Read the results that a task is about: of each section of each block, the stretches that may hold some."""
-    places, ranks = exchange.places[task.first : task.last], ranks_at(exchange.ranks)
-    for _, section in each_section([block.path for block in exchange.blocks]):
-        if INDEX in section.said or KEYS in section.said:
-            continue
+    places = exchange.places[task.first : task.last]
+    ranks = ranks_in(exchange.excerpt) if exchange.excerpt else ranks_at(exchange.ranks)
+    for _, section in each_section(exchange.paths):
         table = _between(section, places[0].lo, places[-1].hi, ranks)
         if len(table):
             yield section, table
@@ -107,11 +106,10 @@ def in_order(places: np.ndarray, task: Task, exchange: Exchange) -> np.ndarray:
 
 def _between(section: StoredSection, lo: int, hi: int, ranks: Ranks) -> pa.Table:
     """Read the rows of a section whose places are in a range; ranks take the place of those that they are known of."""
-    ends = ranks.of(np.array(section.said["places"], np.int64).reshape(-1, 2)).tolist()
-    touched = [at for at, (least, greatest) in enumerate(ends) if least <= hi and greatest >= lo]
-    if not touched:
+    begin, end = ranks.stretches(section, lo, hi)
+    if begin == end:
         return pa.table({})
-    table = section.read(touched[0], touched[-1] + 1)
+    table = section.read(begin, end)
     places = ranks.of(table.column(PLACE).to_numpy())
     first, last = np.searchsorted(places, [lo, hi + 1]).tolist()
     ranked = table.set_column(table.num_columns - 1, PLACE, pa.array(places, pa.int64()))

@@ -1,6 +1,7 @@
 """What a worker does: answer questions about the input, and run tasks. The one worker body, which engines carry."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._engines.cores.warned import taken
-from muster._model import Briefing, DataFile, Outcomes, StageKind, Task
+from muster._model import NO_FILE, Briefing, DataFile, Outcomes, StageKind, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
@@ -121,8 +122,9 @@ class TaskBody:
         """Make what does a task of the stage that the briefing is of."""
         exchange = briefing.exchange
         if exchange is not None:
-            if exchange.does is StageKind.GROUPING and task.local_copy is not None:
+            if task.file == NO_FILE and task.local_copy is not None:
                 exchange = exchange._replace(excerpt=task.local_copy.path)
+                briefing = replace(briefing, exchange=exchange)
             if exchange.does is StageKind.GROUPING and exchange.grouping.measures:
                 return Aggregating(briefing, task, exchange, self._memory)
             if exchange.does is StageKind.GROUPING and exchange.has_state:

@@ -13,6 +13,10 @@ Ask = Callable[[Sequence[Any]], list[Any]]
 class Keeper(Protocol):
     """Keeps blocks until nobody needs them any more."""
 
+    @property
+    def may_lose(self) -> bool:
+        """Tell whether blocks may be gone before."""
+
     def ask(self, questions: Sequence[Any]) -> list[Any]:
         """Answer questions that read rows of blocks. Raises ``UnreadError`` where some are gone."""
 
@@ -28,6 +32,7 @@ class InTheFolder:
     """All workers see the work folder: blocks lie there, and are there for as long as the run lasts."""
 
     answers: Ask
+    may_lose: bool = False
 
     def ask(self, questions: Sequence[Any]) -> list[Any]:
         """Have workers of this computer answer."""
@@ -60,6 +65,7 @@ class OnMachines:
 
     away: KeptAway
     answers: Ask
+    may_lose: bool = True
 
     def ask(self, questions: Sequence[Any]) -> list[Any]:
         """Have machines answer."""

@@ -53,7 +53,7 @@ class EpochStages(StagedTaskPhase):
 
     def work_on(self, first: Stage, *, ends: bool = False, closes: bool = False) -> list[Outcome]:
         """Do the stages of an epoch, whose rows the first one reads; give what output and rejects are made of."""
-        stages, self._given, self._before = self.run.job.chains, [], []
+        stages, self._given, self._done = self.run.job.chains, [], []
         self.ends = ends
         self.kept.windows.begin(closes=closes)
         hindsight, last = self.loop.harvest.hindsight, self.loop.progress.last_number

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from muster._engines.base import UnreadError
 from muster._formats.holders import BETWEEN
-from muster._formats.lanes import Arrange, CutLane, Settle, Weighed, WeighLanes
+from muster._formats.lanes import Arrange, CountGroups, CutLane, Settle, Weighed, WeighLanes
 from muster._formats.settled import Ranking
 from muster._journal import events
 from muster._model import (
@@ -40,6 +40,7 @@ from muster._run.staffing.keepers import InTheFolder, Keeper
 from muster._words import plural, size
 from muster.errors import EngineError, UserCodeError
 
+from .loop import Loop
 from .measured import check_grouping, check_measures, check_window, key_of
 from .stage import PartsOfStage, Stage, is_whole
 from .task_phase import TaskPhase
@@ -49,12 +50,6 @@ _LANE_BYTES: Final = 64 << 20
 
 _STRETCH_BYTES: Final = 1 << 20
 """How much of the results is put in order together, at least."""
-
-_FROM_MACHINES: Final = 1
-"""The number of the stage that reads blocks which machines keep, where they see none of this computer's files.
-
-Its own results come to this computer.
-"""
 
 _ONLY_SOME: Final = (
     "only some rows are done, so groups and states are of these alone; nobody can tell from them what all rows would"
@@ -71,10 +66,9 @@ class StagedTaskPhase(TaskPhase):
     past: Past
     asker: Asker
     """Who is asked what the work folder alone tells."""
-    _before: list[Outcome] = field(default_factory=list, init=False)
-    """What came of the stages that are done, without their blocks: those are not the output."""
-
     _told: list[StageDone] = field(default_factory=list, init=False)
+    _done: list[tuple[Stage, Loop]] = field(default_factory=list, init=False)
+    """The stages that are done, by their numbers: what they made may have to be made again."""
 
     @property
     def _last(self) -> int:
@@ -97,7 +91,8 @@ class StagedTaskPhase(TaskPhase):
 
     def outcomes(self) -> list[Outcome]:
         """List what the output, and the rejects, are made of. Rows of the input are counted in the first stage."""
-        return [*self._before, *(one._replace(rows_in=0) for one in self.loop.progress.outcomes)]
+        before = (_without_block(one, stage) for stage, loop in self._done for one in loop.progress.outcomes)
+        return [*before, *(one._replace(rows_in=0) for one in self.loop.progress.outcomes)]
 
     def work_through(self, kept: KeptOutcomes) -> None:
         """Have all stages done, but for what was ``kept`` of the first, and what the past kept of the others."""
@@ -114,9 +109,8 @@ class StagedTaskPhase(TaskPhase):
                 self._forget(number)
             self._begin(number)
             left = self._left(number, self.past.later.kept.get(number, KeptOutcomes()))
-            self._read_through(left)
-            if number < self._last and self.stage.exchange is not None:
-                self._keeper(number).forget(self.stage.exchange.blocks)
+            super(StagedTaskPhase, self).work_through(left)
+            self._forget_blocks(number)
         self._tell_of_stage()
 
     def _check_columns(self) -> None:
@@ -169,55 +163,86 @@ class StagedTaskPhase(TaskPhase):
         return f"{names} by {key}" if key else f"{names} of all rows"
 
     def _keeper(self, number: int) -> Keeper:
-        """Say who keeps what a stage reads."""
-        if number != _FROM_MACHINES:
+        """Say who keeps what a stage reads: where machines do it, they do."""
+        if self._is_at_home(number):
             return InTheFolder(self.asker.ask)
         return self.workplace.keeper(self.teller, self.asker)
 
-    def _read_through(self, kept: KeptOutcomes) -> None:
-        """Have the tasks of a stage done that reads blocks, but for those that were kept."""
-        once = [kept]
-        self._until_read(lambda: super(StagedTaskPhase, self).work_through(once.pop() if once else KeptOutcomes()))
+    def _is_at_home(self, number: int) -> bool:
+        """Tell whether a stage only puts the output in order, which is on this computer.
 
-    def _until_read(self, do: Callable[[], _Done]) -> _Done:
-        """Do what reads blocks; where some are gone with their machine, these are made again first."""
+        So what it reads comes home, and machines that do not see this computer's files have no part in it.
+        """
+        return number == self._last and not self._chain(number).steps[1:]
+
+    def _forget_blocks(self, number: int) -> None:
+        """Have blocks removed that are not read any more, now that a stage is done.
+
+        Where its own may be lost, they are made again of those that it has read: then all are kept for longer.
+        """
+        if number == self._last or self._keeper(number + 1).may_lose:
+            return
+        for stage in [*(one for one, _ in self._done), self.stage]:
+            if stage.exchange is not None and (stage.number == number or self._keeper(stage.number).may_lose):
+                self._keeper(stage.number).forget(stage.exchange.blocks)
+
+    # What is lost with a machine
+
+    def _work(self, kept: KeptOutcomes) -> Outcome | None:
+        """Have the tasks of the stage done, or return the outcome of which a type turned out too narrow."""
+        once, maker = [kept], self.stage.number - 1
+        return self._until_read(
+            lambda: super(StagedTaskPhase, self)._work(once.pop() if once else KeptOutcomes()), maker
+        )
+
+    def _until_read(self, do: Callable[[], _Done], maker: int) -> _Done:
+        """Do what reads the blocks of the stage ``maker``; where some are gone with their machine, first make these."""
         while True:
             try:
                 return do()
             except UnreadError as error:
-                self._make_again(error)
+                self._make_again(maker, error)
 
-    def _make_again(self, error: UnreadError) -> None:
-        """Do the tasks of the first stage again whose blocks are gone, no others; then go on with the one that is."""
-        stage, loop, first = self.stage, self.loop, self.first
-        self.stage, self.loop = first.stage, first
-        names = [Path(block.path).name for block in self._blocks()]
-        before = self.asker.ask([WeighLanes(tuple(block.path for block in self._blocks()))])[0][0]
-        gone = self._keeper(_FROM_MACHINES).gone(names)
+    def _make_again(self, maker: int, error: UnreadError) -> None:
+        """Go back to the stage ``maker`` for blocks that are gone, and then on with the one that reads them."""
+        stage, loop = self.stage, self.loop
+        is_done = maker < stage.number  # else the next stage is not begun: what it is cut into is asked for
+        if is_done:
+            self.stage, self.loop = self._done[maker]
+        self._make_blocks_again(error, behind=loop.progress.last_number)
+        if is_done and stage.exchange is not None:
+            self._done[maker] = self.stage, self.loop
+            loop.progress.number_behind(self.loop.progress.last_number)
+            self.stage, self.loop = replace(stage, exchange=stage.exchange._replace(blocks=self._blocks())), loop
+            self._name_stage()
+
+    def _make_blocks_again(self, error: UnreadError, *, behind: int) -> None:
+        """Do the tasks of the stage again whose blocks are gone, no others; blocks that these read may be gone, too."""
+        before, names = self._counted(), [Path(block.path).name for block in self._blocks()]
+        gone = self._keeper(self.stage.number + 1).gone(names)
         if not gone:
             raise EngineError(
                 f"A machine cannot read what the others keep, and all of it is there: {error}. Look at that machine,"
                 " then type the same command again. What was done is kept."
             ) from error
-        self.teller.say(note=f"{error}; {plural(len(gone), 'task')} of the first stage are done again")
-        first.progress.number_behind(loop.progress.last_number)
-        first.lose(lambda one: one.output is not None and one.output.name in gone)
-        super(StagedTaskPhase, self).work_through(KeptOutcomes())
-        blocks = self._blocks()
-        self._check_same_lanes(blocks, before)
-        if loop is not first and stage.exchange is not None:
-            loop.progress.number_behind(first.progress.last_number)
-            self.stage, self.loop = replace(stage, exchange=stage.exchange._replace(blocks=blocks)), loop
-
-    def _check_same_lanes(self, blocks: Sequence[Block], before: list[int]) -> None:
-        """Raise ``UserCodeError`` where rows that were made again are not those that went to lanes before."""
-        if self.asker.ask([WeighLanes(tuple(block.path for block in blocks))])[0][0] != before:
-            names = ", ".join(repr(step.name) for step in self.first.stage.steps)
+        self._name_stage()
+        self.teller.say(note=f"{error}; {plural(len(gone), 'task')} of {self._stage_name} are done again")
+        self.loop.progress.number_behind(behind)
+        self.loop.lose(lambda one: one.output is not None and one.output.name in gone)
+        if self._work(KeptOutcomes()) is not None or self._counted() != before:
+            names_of_steps = ", ".join(repr(step.name) for step in self.stage.steps)
             raise UserCodeError(
-                f"A machine was lost, so its rows were made again, and {names} gave other rows when it was called"
-                " again. So nobody knows which groups are right. Have it give the same rows each time, without random"
-                " numbers or a clock, then type the same command again with --fresh."
+                f"A machine was lost, so its rows were made again, and {names_of_steps} gave other rows when it was"
+                " called again. So nobody knows which groups are right. Have it give the same rows each time, without"
+                " random numbers or a clock, then type the same command again with --fresh."
             )
+
+    def _counted(self) -> object:
+        """Count the rows that the stage has given to each lane, or for each group."""
+        blocks, exchange = tuple(block.path for block in self._blocks()), self.stage.exchange
+        if exchange is not None and exchange.does is StageKind.GROUPING:
+            return self.asker.ask([CountGroups(blocks)])[0]
+        return self.asker.ask([WeighLanes(blocks)])[0][0]
 
     def _forget(self, number: int) -> None:
         """Forget stages that an earlier attempt has begun, as one before them was done anew: for good."""
@@ -227,12 +252,14 @@ class StagedTaskPhase(TaskPhase):
 
     def _left(self, number: int, kept: KeptOutcomes) -> KeptOutcomes:
         """Choose what still lies there of a stage; its blocks are removed once all that reads them is done."""
-        is_read, work = self._is_past(number + 1), self.run.work
-        return KeptOutcomes(
-            one
-            for one in kept.values()
-            if work.is_intact(one._replace(output=None) if is_read else one, self.past.locations)
-        )
+        is_read, is_away = self._is_past(number + 1), number < self._last and self._keeper(number + 1).may_lose
+        return KeptOutcomes(one for one in kept.values() if self._is_left(one, is_read=is_read, is_away=is_away))
+
+    def _is_left(self, outcome: Outcome, *, is_read: bool, is_away: bool) -> bool:
+        """Tell whether what came of a task is there still; blocks end with the machines that keep them."""
+        if is_away and not is_read and outcome.output is not None:
+            return False
+        return self.run.work.is_intact(outcome._replace(output=None) if is_read else outcome, self.past.locations)
 
     def _is_past(self, number: int) -> bool:
         """Tell whether an earlier attempt has done a stage, and it needs not be done again."""
@@ -245,10 +272,10 @@ class StagedTaskPhase(TaskPhase):
         """End a stage, and begin the one behind it, which reads its blocks."""
         self.check_settled()
         self._tell_of_stage()
-        known = self._until_read(lambda: self._cut(number))
+        known = self._until_read(lambda: self._cut(number), number - 1)
         exchange = self._exchange(number, self._blocks())
-        ended, done = self.loop.progress, self.loop.progress.outcomes
-        self._before += [self._without_output(one) for one in done]
+        ended = self.loop.progress
+        self._done.append((self.stage, self.loop))
         hindsight, stage = self.loop.harvest.hindsight, self._chain(number)
         self.stage = Stage(
             PartsOfStage(known.parts),
@@ -262,7 +289,7 @@ class StagedTaskPhase(TaskPhase):
                 schema=known.schema,
                 agreed=known.agreed,
             ),
-            is_at_home=number > _FROM_MACHINES,
+            is_at_home=self._is_at_home(number),
             columns=tuple(known.columns) if known.agreed else None,
             schema=self._expected(number, known),
             bad_rows=ended.bad_rows,
@@ -275,11 +302,7 @@ class StagedTaskPhase(TaskPhase):
 
     def _expected(self, number: int, known: events.Exchanged) -> Schema | None:
         """Say what all results of a stage look like, where that is known before."""
-        return known.schema if number == self._last and not self._chain(number).steps[1:] else None
-
-    def _without_output(self, outcome: Outcome) -> Outcome:
-        rows_in = 0 if self.stage.number else outcome.rows_in
-        return outcome._replace(output=None, schema=None, written=None, rows_out=0, rows_in=rows_in)
+        return known.schema if self._is_at_home(number) else None
 
     def _chain(self, number: int) -> StepChain:
         return self.run.job.chains[(number + 1) // 2]
@@ -290,11 +313,11 @@ class StagedTaskPhase(TaskPhase):
         at = (number + 1) // 2
         is_read, is_last = number % 2 == 1, number == self._last
         by = job.exchanges[at - 1 if is_read or is_last else at]
-        behind = number + 1 == self._last and not self._chain(number).steps[1:]
         does = StageKind.of(number)
         before = job.exchanges[at - 1].at + (does is StageKind.ORDERING) if number else 0
         stored = StoredStates() if is_read and by.has_state else None
-        exchange = Exchange(by.by, does, stored, not (is_last or behind), blocks=blocks, before=before)
+        goes_on = not (is_last or self._is_at_home(number + 1))
+        exchange = Exchange(by.by, does, stored, goes_on, blocks=blocks, before=before)
         if is_last:
             exchange = exchange._replace(steps=job.steps, columns=inputs.columns)
         return exchange._replace(ranks=self._ranks(number)) if does is StageKind.ORDERING else exchange
@@ -394,7 +417,7 @@ class StagedTaskPhase(TaskPhase):
     def _arranged(self, number: int, exchange: Exchange) -> events.Exchanged:
         """Cut the results into stretches of the output's order."""
         paths = tuple(block.path for block in exchange.blocks)
-        options, has_steps = self.run.job.options, exchange.goes_on or bool(self._chain(number).steps[1:])
+        options, has_steps = self.run.job.options, not self._is_at_home(number)
         batch_rows = options.batch_rows if has_steps else None
         width = PLACES_TOGETHER if self.run.job.exchanges[number // 2 - 1].has_state else 1
         question = Arrange(paths, options.part_bytes or _STRETCH_BYTES, self._ranking(number), batch_rows, width)
@@ -427,6 +450,12 @@ class StagedTaskPhase(TaskPhase):
         self.past.later.add(exchanged)
         self.teller.record.write(exchanged, durable=True)
         return exchanged
+
+
+def _without_block(outcome: Outcome, stage: Stage) -> Outcome:
+    """Leave out of what came of a stage before the last what is not of the output; its rows count in the first."""
+    rows_in = 0 if stage.number else outcome.rows_in
+    return outcome._replace(output=None, schema=None, written=None, rows_out=0, rows_in=rows_in)
 
 
 def _sums_before(numbers: Iterable[int]) -> list[int]:

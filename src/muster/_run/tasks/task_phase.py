@@ -97,9 +97,8 @@ class TaskPhase:
         while True:
             if self.stage.is_last:
                 self.run.output_builder.begin()
-            self.stage_workplace.brief(pickle.dumps(self._briefing()))
             try:
-                misfit = self.loop.work(kept)
+                misfit = self._work(kept)
             finally:
                 self.run.output_builder.pause()
             if misfit is None:
@@ -107,6 +106,11 @@ class TaskPhase:
             self._widen(misfit)
             self.loop, kept = self._new_loop(self.loop.progress.last_number), KeptOutcomes()
             self.first = self.loop
+
+    def _work(self, kept: KeptOutcomes) -> Outcome | None:
+        """Have the tasks of the stage done, or return the outcome of which a type turned out too narrow."""
+        self.stage_workplace.brief(pickle.dumps(self._briefing()))
+        return self.loop.work(kept)
 
     def _new_loop(self, last_number: int) -> Loop:
         return Loop(
