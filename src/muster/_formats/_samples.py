@@ -12,8 +12,9 @@ from ._questions import Observe
 
 _SAMPLES: Final = 32
 """How many parts are looked at, however many there are; each is some 16 KiB, so a look takes milliseconds."""
-_SAMPLES_AT_ONCE: Final = 8
-"""How many stretches one question asks about: four questions, so that four workers look at the same time."""
+_QUESTIONS: Final = 2
+"""How many questions ask about a file, for as many workers to look at the same time: of a wide file each column costs
+more than its cells do, in every question anew."""
 
 
 def samples(
@@ -27,11 +28,12 @@ def samples(
     return [
         dataclasses.replace(how, path=path, stretches=tuple(stretches), order=orders[file])
         for (file, path), places_of_file in groupby(places, key=itemgetter(0))
-        for stretches in _batched([stretch for _, stretch in places_of_file], _SAMPLES_AT_ONCE)
+        for stretches in _shared_out([stretch for _, stretch in places_of_file])
     ]
 
 
-def _batched(stretches: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+def _shared_out(stretches: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
+    size = -(-len(stretches) // _QUESTIONS)
     return (stretches[at : at + size] for at in range(0, len(stretches), size))
 
 
