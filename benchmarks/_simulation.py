@@ -21,7 +21,7 @@ from muster._job import Job, Options, Snapshot
 from muster._journal.measures import bin_of
 from muster._model import Load, Outcome, Piece, Reason, Schema, Seconds, StepMeasure, Target, Task
 from muster._run.runner import run
-from muster._run.staffing.assembly import make_body
+from muster._run.staffing.bodies import make_body
 from muster.testing import FakeEngine
 
 ROW_BYTES = 8

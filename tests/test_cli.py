@@ -336,6 +336,27 @@ def test_what_is_loaded_before_workers_are_started_is_what_starts_them() -> None
     assert done.stdout.strip() == str(["muster", "muster.__main__", *starter])
 
 
+def test_what_makes_bodies_of_workers_brings_no_engine_into_the_process_that_forks_them() -> None:
+    code = "import sys, muster._engines.base, muster._run.staffing.bodies; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = {
+        name for name in done.stdout.split() if name.startswith(("muster._engines.", "muster._run.", "muster._job"))
+    }
+    assert loaded == {"muster._engines.base", "muster._run.staffing", "muster._run.staffing.bodies"}
+
+
+def test_to_find_rows_loads_no_more_of_numpy_than_numpy_itself() -> None:
+    code = """import sys
+from muster._dialects import Dialect
+from muster._formats.records import scan
+before = set(sys.modules)
+scan(b'a,b\\n1,"2"\\n' * 100, Dialect(), start=0, atom=100, assume_quoted=False)
+scan(b'{"a": 1}\\n' * 100, Dialect(delimiter=""), start=0, atom=100)
+print(set(sys.modules) - before)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize(
     ("output", "said"),
     [

@@ -20,7 +20,7 @@ from muster._formats.sources import find_sources
 from muster._job import Job, Options
 from muster._model import Briefing, Column, Outcome, Target, Task
 from muster._run.runner import run
-from muster._run.staffing.assembly import make_body
+from muster._run.staffing.bodies import make_body
 from muster._user_code.targets import of_function
 from muster._worker.task import TaskBody
 from muster.errors import DataError

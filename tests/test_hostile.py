@@ -15,7 +15,7 @@ import muster
 from conftest import MUSTER, Muster
 from muster._job import Job, Options, Snapshot
 from muster._run.runner import run
-from muster._run.staffing.assembly import make_body
+from muster._run.staffing.bodies import make_body
 from muster._user_code.facts import facts_of
 from muster._user_code.targets import of_function
 from muster.testing import FakeEngine

@@ -18,7 +18,7 @@ from muster._model import Slots, Task
 from muster._progress.suspects import Setback
 from muster._run.asking.questions import Asker
 from muster._run.asking.transient import Deferred, pause_after
-from muster._run.staffing.assembly import make_body
+from muster._run.staffing.bodies import make_body
 from muster._worker.task import TaskBody
 from muster.errors import DataError, EngineError, FaultError, UnreachableError
 from muster.testing import FakeEngine

@@ -19,6 +19,9 @@ def main() -> int:
         gc.disable()  # what is imported stays: looking through it for garbage costs as much as many modules
         from muster import cli
 
+        if is_sure:
+            from muster._verbs import run  # noqa: F401 (cli would import it later, and what it imports)
+
         gc.freeze()
         gc.enable()
         return cli.main()

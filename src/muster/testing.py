@@ -38,7 +38,7 @@ from muster._engines.fake.script import Script
 from muster._engines.fake.worker import FakeWorker, Machines
 from muster._engines.lanes import Lanes
 from muster._model import Slots, Task
-from muster._run.staffing.assembly import make_body
+from muster._run.staffing.bodies import make_body
 from muster.errors import EngineError, UsageError
 
 __all__ = ["FakeClock", "FakeCloud", "FakeEngine", "Task"]

@@ -66,6 +66,7 @@ def _is_blank(line: bytes) -> bool:
 
 def spread(ends: Offsets, length: int, atom: int, *, first: int) -> Offsets:
     """Choose the record ends that lie nearest behind every multiple of ``atom`` bytes, never the end of the block."""
-    chosen = np.unique(np.searchsorted(ends, np.arange(first, length, atom)))
+    chosen = np.searchsorted(ends, np.arange(first, length, atom))
+    chosen = chosen[np.diff(chosen, prepend=-1) > 0]  # each once; np.unique would load numpy.ma first
     chosen = chosen[chosen < len(ends)]
     return chosen[ends[chosen] < length]

@@ -1,10 +1,10 @@
-"""Put worker bodies and engines together: which body runs where, and which engine carries it."""
+"""Put worker bodies and engines together: which engine carries which body."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from muster._engines.base import Body, Engine
+from muster._engines.base import Engine
 from muster._engines.cores.engine import CoresEngine
 from muster._engines.cores.starter import end_ahead
 from muster._engines.inline import InlineEngine
@@ -12,11 +12,12 @@ from muster._engines.prints import Print, labelled, to_standard_error, unlabelle
 from muster._job import Job
 from muster._model import Briefing, Source
 from muster._process.cores import count_cores
-from muster._process.stdio import forgive
 from muster._user_code.shared_objects import files_of
 from muster._user_code.with_files import named
 from muster._user_code.world import World
 from muster.errors import EngineError
+
+from .bodies import make_body, make_body_far_away, make_body_of_a_process
 
 if TYPE_CHECKING:
     from muster._clouds.base import Access
@@ -35,22 +36,6 @@ def workers_for(sources: Iterable[Source], *, chosen: int | None) -> int:
         return chosen
     size = sum(source.size if source.size or source.in_ranges else _MUCH for source in sources)
     return min(count_cores(), max(1, size // _BYTES_A_WORKER))
-
-
-def make_body() -> Body:
-    """Make the worker body in this process, which cannot be replaced by a fresh one."""
-    from muster._worker.task import TaskBody
-
-    return TaskBody(is_replaceable=False)
-
-
-def make_body_of_a_process() -> Body:
-    """Make the worker body in a process of its own, which has one core, and where a print fails no row."""
-    from muster._worker.task import TaskBody, use_one_core
-
-    use_one_core()
-    forgive()
-    return TaskBody()
 
 
 def engine_of_a_machine(workers: int, printed: Print = to_standard_error) -> CoresEngine:
@@ -72,13 +57,6 @@ def engine_of_this_computer(workers: int, printed: Callable[[str], None] = to_th
         return engine_of_a_machine(workers, (labelled if workers > 1 else unlabelled)(printed))
     end_ahead()
     return InlineEngine(make_body)
-
-
-def make_body_far_away() -> Body:
-    """Make the worker body on a machine that does not see this computer's files."""
-    from muster._travel.body import make_body
-
-    return make_body()
 
 
 def engine_far_away(workers: int, printed: Print) -> CoresEngine:
