@@ -88,15 +88,15 @@ class Job:
 
 
 JOBS: Sequence[Job] = (
+    Job("parquet", "Parquet to Parquet", FORMS, _rows.as_parquet, 5_000_000, Y, writes="parquet"),
+    Job("parquet-csv", "Parquet to CSV", FORMS, _rows.as_parquet, 5_000_000, Y),
+    Job("csv-parquet", "CSV to Parquet", FORMS, _rows.as_csv, 5_000_000, Y, writes="parquet"),
+    Job("json", "JSON lines to JSON lines", FORMS, _rows.as_json, 500_000, Y, chunk_rows=25_000, writes="jsonl"),
     Job("plain", "plain CSV", TEXT, _data.rows, 2_000_000, timed=(*_ALL, *_FLOORS), sampled=_ALL),
     Job("quoted", "quoted text", TEXT, _rows.quoted, 3_000_000, Y, _QUOTED),
     Job("packed", "the same as .csv.gz", TEXT, _rows.packed, 3_000_000, Y, _QUOTED),
     Job("wide", "200 columns", TEXT, _rows.wide, 60_000, Y, chunk_rows=3_000),
     Job("files", "files of 100 rows", TEXT, _rows.files, 200_000, Y),
-    Job("parquet", "Parquet to Parquet", FORMS, _rows.as_parquet, 5_000_000, Y, writes="parquet"),
-    Job("parquet-csv", "Parquet to CSV", FORMS, _rows.as_parquet, 5_000_000, Y),
-    Job("csv-parquet", "CSV to Parquet", FORMS, _rows.as_csv, 5_000_000, Y, writes="parquet"),
-    Job("json", "JSON lines to JSON lines", FORMS, _rows.as_json, 500_000, Y, chunk_rows=25_000, writes="jsonl"),
     Job("classifier", "seed classifier", OTHERS, _data.rows, 20_000, CLASSIFY, (*_ALL, "inline", "floor"),
         once=(*_ALL[3:], "floor"), dtype="str", chunk_rows=1000),
     Job("start-up", "start-up", OTHERS, _data.rows, 1000, rounds=7),

@@ -34,11 +34,13 @@ Results = dict[str, Any]
 def main() -> None:
     parsed = _arguments()
     saved = DATA / ("results.json" if parsed.most is None else "results-tried.json")
+    results = _saved(saved) if parsed.show or parsed.jobs or parsed.missing else {"format": FORMAT}
     chosen = [] if parsed.show else [job for job in JOBS if job.name in (parsed.jobs or NAMES)]
+    if parsed.missing:
+        chosen = [job for job in chosen if job.name not in results.get("jobs", {})]
     if parsed.needs_peers:
         print(*(job.name for job in chosen if job.has_apart(parsed.peers)))
         return
-    results = _saved(saved) if parsed.show or parsed.jobs else {"format": FORMAT}
     if chosen:
         DATA.mkdir(exist_ok=True)
         remove_old()
@@ -74,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, metavar="N", help=f"of each peer (default: {ROUNDS} of most jobs)")
     parser.add_argument("--peers", default=",".join(PEERS), help="those alone, separated by commas (default: all)")
     parser.add_argument("--most", type=int, metavar="ROWS", help="of a job: to try things out; times say nothing then")
+    parser.add_argument("--missing", action="store_true", help="only jobs that the last tables lack, which are kept")
     parser.add_argument("--show", action="store_true", help="measure nothing; print the last results again")
     parser.add_argument("--needs-peers", action="store_true", help="only print the jobs that have peers of .venv-peers")
     parsed = parser.parse_args()

@@ -152,6 +152,13 @@ def test_only_jobs_with_peers_of_the_other_environment_need_it(tmp_path: Path) -
         assert benched(tmp_path, *words, "--needs-peers").stdout.split() == []
 
 
+def test_jobs_that_were_measured_before_the_benchmark_was_ended_are_not_missing(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"format": 2, "jobs": {"parquet": {}}}))
+    asked = ("parquet", "json", "large", "--missing", "--needs-peers")
+    assert benched(tmp_path, *asked).stdout == "json\n"
+    assert benched(tmp_path, *asked, "--most", "50").stdout == "parquet json\n"
+
+
 def test_the_last_tables_are_shown_without_any_peer_being_installed() -> None:
     command = ["make", "--no-print-directory", "--dry-run", "--assume-old=.venv/.installed", "bench", "BENCH=--show"]
     ended = subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, timeout=60, check=True)
