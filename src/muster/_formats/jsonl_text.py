@@ -46,10 +46,13 @@ def render(table: pa.Table, *, rows: int) -> bytes | memoryview:
         return b"{}\n" * rows
     if not len(table):
         return b""
-    around = [*_keys(table.column_names), "}\n"]
-    cells = (_rendered(one_chunk(column)) for column in table.columns)
-    pieces = [piece for key, column in zip(around, cells, strict=False) for piece in (pa.scalar(key, _TEXT), column)]
-    lines = pc.binary_join_element_wise(*pieces, pa.scalar(around[-1], _TEXT), pa.scalar("", _TEXT))
+    columns = [one_chunk(column) for column in table.columns]
+    quotes = ['"' if _is_text(column.type) and not column.null_count else "" for column in columns]
+    between = zip(["", *quotes], [*_keys(table.column_names), "}\n"], [*quotes, ""], strict=True)
+    around = [pa.scalar(f"{behind}{text}{before}", _TEXT) for behind, text, before in between]
+    cells = [_escaped(column) if quote else _rendered(column) for column, quote in zip(columns, quotes, strict=True)]
+    pieces = [piece for pair in zip(around, cells, strict=False) for piece in pair]
+    lines = pc.binary_join_element_wise(*pieces, around[-1], pa.scalar("", _TEXT))
     return in_memory(lines)[0].data
 
 
@@ -65,8 +68,9 @@ def _rendered(column: pa.Array) -> pa.Array:
     if pa.types.is_floating(kind):
         values = column.to_numpy(zero_copy_only=False).astype(np.float64)
         return _floats.as_text(np.where(np.isfinite(values), values, np.nan)).fill_null(_NULL)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _quoted(column.cast(_TEXT))
+    if _is_text(kind):
+        quote = pa.scalar('"', _TEXT)
+        return pc.binary_join_element_wise(quote, _escaped(column), quote, pa.scalar("", _TEXT)).fill_null(_NULL)
     if pa.types.is_integer(kind) and not column.null_count:
         return _floats.by_json(column.to_numpy())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
@@ -77,13 +81,17 @@ def _rendered(column: pa.Array) -> pa.Array:
     return pa.array([as_json(cell) for cell in (column.to_pandas() if is_moment else column.to_pylist())], _TEXT)
 
 
-def _quoted(texts: pa.Array) -> pa.Array:
-    """Write texts as JSON. Raises ``ValueError`` where one is not Unicode."""
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _escaped(column: pa.Array) -> pa.Array:
+    """Write texts as JSON has them between quotes. Raises ``ValueError`` where one is not Unicode."""
+    texts = column.cast(_TEXT)
     texts.validate(full=True)
     for mark in _marks(texts):
         texts = pc.replace_substring(texts, mark, json.dumps(mark)[1:-1])
-    quote = pa.scalar('"', _TEXT)
-    return pc.binary_join_element_wise(quote, texts, quote, pa.scalar("", _TEXT)).fill_null(_NULL)
+    return texts
 
 
 def _marks(texts: pa.Array) -> list[str]:
