@@ -250,16 +250,20 @@ def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_t
 
 
 def assert_groups_are_right(folder: Path, hosts: Hosts) -> None:
-    """Run groups on two hosts: each has read some of the rows, the first one only when the other has begun."""
+    """Run stages on two hosts: each has read some of the rows, the first one only when the other has begun."""
     hosts.inside(hosts[0], HURRY).unlink()
     visits = pd.DataFrame({"user": [at * at % 97 for at in range(3000)], "x": [at * 7919 % 1009 for at in range(3000)]})
     visits.to_csv(folder / "visits.csv", index=False)
     (folder / "code" / "groups.py").write_text(
         "import time\nfrom pathlib import Path\nimport muster\n"
         "def read(df):\n    while not Path('/tmp/hurry').exists():\n        time.sleep(0.02)\n    return df\n"
-        "def longest(df):\n    return df.assign(n=len(df)).nlargest(2, 'x')\n"
-        "rows = muster.read_csv('visits.csv').map_batches(read)\n"
-        "pipeline = rows.group_by('user').map_groups(longest).write_csv('longest.csv')\n"
+        "def total(df, states):\n    totals = []\n    for user, x in zip(df['user'], df['x']):\n"
+        "        states[user] += x\n        totals.append(states[user])\n    return df.assign(total=totals)\n"
+        "def longest(df):\n    return df.assign(n=len(df)).nlargest(2, 'total')\n"
+        "def twice(df):\n    return df.assign(twice=2 * df['total'], row=df.index)\n"
+        "rows = muster.read_csv('visits.csv').map_batches(read).key_by('user').map_batches(total, state=int)\n"
+        "groups = rows.group_by('x').map_groups(longest, sort=True)\n"
+        "pipeline = groups.map_batches(twice).write_csv('longest.csv')\n"
     )
     journal = folder / "longest.csv.muster" / "journal.jsonl"
     with started(folder, "run", "code/groups.py", "--cluster", "default", "--json", "--quiet") as running:
@@ -269,8 +273,10 @@ def assert_groups_are_right(folder: Path, hosts: Hosts) -> None:
     assert running.returncode == 0, err
     result = Ended(0, out, err).json
     assert (result["rows_in"], result["machines"]) == (3000, 2)
-    groups = [group.assign(n=len(group)).nlargest(2, "x") for _, group in visits.groupby("user", sort=False)]
-    assert (folder / "longest.csv").read_text() == pd.concat(groups).to_csv(index=False)
+    visits["total"] = visits.groupby("user")["x"].cumsum()
+    expected = pd.concat(group.assign(n=len(group)).nlargest(2, "total") for _, group in visits.groupby("x"))
+    expected = expected.assign(twice=2 * expected["total"], row=range(len(expected)))
+    assert (folder / "longest.csv").read_text() == expected.to_csv(index=False)
 
 
 def left_by_playbooks(home: Path) -> list[Path]:

@@ -65,12 +65,15 @@ class Spread:
     def output(self, partial):
         return float(partial[1] - partial[0])
 
+def pipeline():
+    running = muster.read_csv("in.csv").map_batches("app.py:exploded")
+    running = running.key_by("user").map_batches("app.py:Running", state=float)
+    last = running.group_by(["who", "tag"]).map_groups("app.py:last_of_each")
+    sums = last.group_by("tag").agg(sort=True, n="count", total=("total", "sum"), spread=("total", Spread))
+    return sums.write_csv("out.csv")
+
 if __name__ == "__main__":
-    pipeline = muster.read_csv("in.csv").map_batches("app.py:exploded")
-    pipeline = pipeline.key_by("user").map_batches("app.py:Running", state=float)
-    pipeline = pipeline.group_by(["who", "tag"]).map_groups("app.py:last_of_each")
-    sums = pipeline.group_by("tag").agg(sort=True, n="count", total=("total", "sum"), spread=("total", Spread))
-    sums.write_csv("out.csv").run(workers=2, part_bytes=1_500, progress=False)
+    pipeline().run(workers=2, part_bytes=1_500, progress=False)
 """
 
 
@@ -145,15 +148,21 @@ class Storm:
         (self._folder / "pace.new").rename(self._folder / "pace")
 
 
-def test_the_output_is_exact_after_30_kills_of_workers_and_muster_in_a_job_of_several_stages(tmp_path: Path) -> None:
+def written_in(folder: Path) -> pd.DataFrame:
+    """Write rows and the job into a folder."""
     rng, rows = np.random.default_rng(11), 900
     tags = ["new|paid", "paid", "", "new|gift|paid", 'said "no"|paid', "two\nlines"]
     user = np.where(rng.random(rows) < 0.3, 7, rng.integers(0, 60, rows))
     frame = pd.DataFrame({"user": user, "amount": rng.integers(1, 400, rows) / 8})
     frame["tags"] = [tags[one] for one in rng.integers(0, len(tags), rows)]
     frame["tags"] += "|seen"
-    frame.to_csv(tmp_path / "in.csv", index=False)
-    (tmp_path / "app.py").write_text(APP)
+    frame.to_csv(folder / "in.csv", index=False)
+    (folder / "app.py").write_text(APP)
+    return frame
+
+
+def test_the_output_is_exact_after_30_kills_of_workers_and_muster_in_a_job_of_several_stages(tmp_path: Path) -> None:
+    frame = written_in(tmp_path)
     storm = Storm(tmp_path, Random(2026))  # noqa: S311 (no secret)
     storm.rage()
     assert (storm.workers, storm.musters) == (KILLS - MUSTERS, MUSTERS)
