@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 from muster._api import sending
 from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
 from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
+from muster._api.merging import merged
 from muster._api.options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
 from muster._clouds.asked import RentalFlags, asking_for
 from muster._dialects import Dialect, Reading
@@ -77,6 +78,19 @@ class Pipeline:
     """Which functions rows come to by their keys."""
     follow: Follow | None = None
     """Its inputs are followed: it goes on until it is stopped."""
+
+    @from_the_callers_line
+    def merge(self, *others: "Pipeline") -> "Pipeline":
+        """Add the rows that others read, behind these: ``muster.read_csv("a.csv").merge(muster.read_csv("b.csv"))``.
+
+        It is as ``pd.concat`` in the order given, before any function: types are those of all rows, and files have the
+        same columns, in any order. All are read in one way, so the options are the same. Behind :func:`follow_csv` new
+        rows come as they are found, each file's in order, and a run that goes on has them in the same order.
+        """
+        whole = self
+        for other in others:
+            whole = merged(whole, other)
+        return whole
 
     @from_the_callers_line
     def map_batches(
