@@ -20,10 +20,12 @@ CHAPTERS = {
         "read_parquet",
         "follow_csv",
         "listen_tcp",
+        "read_from",
         "Pipeline",
         "Groups",
         "Aggregation",
     ),
+    "Sources and sinks of your own": ("StreamSource", "StreamRows", "StreamSink"),
     "What comes back": ("Result", "Runs", "Snapshot", "Check", "Dialect"),
 }
 """What stands where; a public name that is in none of them comes last, errors apart."""

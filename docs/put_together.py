@@ -12,7 +12,10 @@ GROUPS = {
     "Learn": ("start", "from-pandas", "row-wise", "notebook", "cron", "examples/README"),
     "When it goes wrong": ("bad-rows", "resume", "slow", "faq"),
     "More machines": ("clusters", "aws", "stores", "buckets", "watch"),
-    "Look up": ("cli", "api", "functions", "groups", "windows", "states", "streams", "types", "read-csv", "files"),
+    "Look up": (
+        *("cli", "api", "functions", "groups", "windows", "states", "streams", "sources-and-sinks", "types"),
+        *("read-csv", "files"),
+    ),
     "Judge": ("promises", "limits", "security", "benchmarks", "CHANGELOG", "CONTRIBUTING"),
 }
 """What stands where; pages that are in no group come last."""

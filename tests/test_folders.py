@@ -11,7 +11,7 @@ import pytest
 
 import muster
 from conftest import Muster
-from muster._api.pipeline import read_csv
+from muster._api.reading import read_csv
 from muster._job import Snapshot
 
 

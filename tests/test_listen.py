@@ -123,8 +123,8 @@ def test_what_cannot_be_listened_for_is_told_before_anything(tmp_path: Path, mus
         assert "--t" not in ended.err
     written(tmp_path)
     for flags, why in (
-        (("in.csv",), "listens for its rows"),
-        (("--quotechar", "'"), "rows that come over TCP are CSV"),
+        (("in.csv",), "the rows of this pipeline come by listen_tcp("),
+        (("--quotechar", "'"), "rows that come over TCP, or from a source of your own, are CSV"),
     ):
         ended = muster("run", "pipeline.py", *flags)
         assert (ended.code, why in ended.err) == (2, True), ended.err

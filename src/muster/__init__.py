@@ -33,6 +33,10 @@ What there is; help(muster.run), for example, says all about one:
     read_parquet         Begin a pipeline over Parquet.
     follow_csv           Begin a pipeline that follows CSV or TSV.
     listen_tcp           Begin a pipeline over rows of CSV that senders send to ``place``.
+    read_from            Begin a pipeline over rows of a source of your own.
+    StreamSource         Where a stream takes rows from.
+    StreamRows           Rows that a source gives.
+    StreamSink           Where a stream puts rows.
     Pipeline             Inputs, functions and an output, put together step by step.
     Aggregation          An aggregation of your own, for ``agg``.
     Dialect              How the text of an input is written.
@@ -57,12 +61,13 @@ if TYPE_CHECKING:
 
     from muster._api.aggregation import Aggregation
     from muster._api.generate import generate
-    from muster._api.pipeline import Pipeline, check, read_csv, read_json, read_parquet, run
+    from muster._api.pipeline import Pipeline, check, run
+    from muster._api.reading import read_csv, read_json, read_parquet
     from muster._api.retry import retry
-    from muster._api.streams import follow_csv, listen_tcp
+    from muster._api.streams import follow_csv, listen_tcp, read_from
     from muster._dialects import Dialect
     from muster._hourly.python import Runs, run_each, run_since_last
-    from muster._job import Result, Snapshot
+    from muster._job import Result, Snapshot, StreamRows, StreamSink, StreamSource
     from muster._version import __version__ as __version__
     from muster.errors import (
         DataError,
@@ -80,10 +85,11 @@ _ROOMS: Final = {
     "_api.generate": ("generate",),
     "_dialects": ("Dialect",),
     "_hourly.python": ("Runs", "run_each", "run_since_last"),
-    "_job": ("Result", "Snapshot"),
-    "_api.pipeline": ("Pipeline", "check", "read_csv", "read_json", "read_parquet", "run"),
+    "_job": ("Result", "Snapshot", "StreamRows", "StreamSink", "StreamSource"),
+    "_api.pipeline": ("Pipeline", "check", "run"),
+    "_api.reading": ("read_csv", "read_json", "read_parquet"),
     "_api.retry": ("retry",),
-    "_api.streams": ("follow_csv", "listen_tcp"),
+    "_api.streams": ("follow_csv", "listen_tcp", "read_from"),
     "_version": ("__version__",),
     "errors": (
         *("DataError", "EngineError", "MusterError", "NotRowWiseWarning", "RejectedRowsWarning", "TooManyBadRowsError"),
@@ -103,6 +109,9 @@ __all__ = [
     "Result",
     "Runs",
     "Snapshot",
+    "StreamRows",
+    "StreamSink",
+    "StreamSource",
     "TooManyBadRowsError",
     "UsageError",
     "UserCodeError",
@@ -111,6 +120,7 @@ __all__ = [
     "generate",
     "listen_tcp",
     "read_csv",
+    "read_from",
     "read_json",
     "read_parquet",
     "retry",

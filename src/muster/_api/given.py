@@ -108,6 +108,23 @@ def check_function(value: object) -> None:
     )
 
 
+def own_end(value: object, kind: type, *, name: object, what: str) -> str:
+    """Name a source or a sink of the user's own. Raises ``UsageError`` for what has not the methods of its kind."""
+    if isinstance(value, type):
+        raise UsageError(f"{what}({value.__name__}): it is a class. Pass an object of it, {value.__name__}(...).")
+    methods = [method for method in vars(kind) if not method.startswith("_")]
+    if lacks := [method for method in methods if not callable(getattr(value, method, None))]:
+        raise UsageError(
+            f"{what}({_shown(value)}): it has no method {' and no '.join(f'{method!r}' for method in lacks)}. A"
+            f" muster.{kind.__name__} has {', '.join(methods)}. More: muster help sources-and-sinks"
+        )
+    if name is None:
+        return type(value).__name__
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError(f"name={name!r}: it is what messages call the other end, such as 'orders'.")
+    return name
+
+
 def _instead(value: Any, otherwise: str = "in.csv") -> str:  # noqa: ANN401 (whatever was given)
     name = getattr(value, "name", None)
     if isinstance(value, bytes):

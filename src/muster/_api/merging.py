@@ -38,12 +38,12 @@ def _followed(one: Follow | None, two: Follow | None) -> Follow | None:
         raise UsageError(
             "merge(): the one has an end, and the other goes on. Follow the files, too: follow_csv(...).merge(...)."
         )
-    for listen in (one.listen, two.listen):
-        if listen is not None:
+    for source in (one.source, two.source):
+        if source is not None:
             raise UsageError(
-                f"merge(): rows that come over TCP, as those of listen_tcp({listen.place!r}), are not merged with"
-                " others. Have all senders send to one place; or write what comes into a folder with one pipeline, and"
-                " follow that together with the other files."
+                f"merge(): rows that come over TCP or from a source of your own, as those of {source.call}, are not"
+                " merged with others. Have all come to one place; or write what comes into a folder with one pipeline,"
+                " and follow that together with the other files."
             )
     return dataclasses.replace(one, every=min(one.every, two.every))
 

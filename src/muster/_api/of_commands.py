@@ -30,8 +30,8 @@ def with_command(
 
     Of the options of CSV, only those in ``csv`` do.
     """
-    if inputs and pipeline.follow is not None and pipeline.follow.listen is not None:
-        raise UsageError(f"{inputs[0]!r}: this pipeline listens for its rows (listen_tcp). Leave the inputs out.")
+    if inputs and pipeline.follow is not None and (source := pipeline.follow.source) is not None:
+        raise UsageError(f"{inputs[0]!r}: the rows of this pipeline come by {source.call}. Leave the inputs out.")
     if output:
         check_sends_nothing(pipeline.follow, what=f"-o {output}")
     defined = pipeline.options

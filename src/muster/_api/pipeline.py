@@ -8,18 +8,16 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from muster._api import sending
-from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of
+from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of, own_end
 from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
 from muster._api.merging import merged
-from muster._api.options import CheckOptions, DType, DTypes, RunOptions, laid_over, names_of, spelled_out
+from muster._api.options import CheckOptions, RunOptions, laid_over, spelled_out
 from muster._clouds.asked import RentalFlags, asking_for
-from muster._dialects import Dialect, Reading
-from muster._dialects.options import CsvOptions, understood
-from muster._dialects.values import columns as column_names
+from muster._dialects import Dialect
 from muster._dialects.values import flag
 from muster._engines.base import check_is_engine
 from muster._files.witness import FileState
-from muster._job import Follow, Job, Options, Result, SendTcp, Snapshot
+from muster._job import Follow, Job, Options, Result, SendTcp, Snapshot, StreamSink, WriteTo
 from muster._model import Keyed, Target
 from muster._process.signals import obeyed
 from muster._run import runner
@@ -169,7 +167,7 @@ class Pipeline:
         tls_ca: str | PathLike[str] | None = None,
         token: str | PathLike[str] | None = None,
     ) -> "Pipeline":
-        """Send rows to ``place``, ``"host:port"``, behind :func:`follow_csv` and :func:`listen_tcp`.
+        """Send rows to ``place``, ``"host:port"``, behind :func:`follow_csv`, :func:`listen_tcp` and others.
 
         ``muster receive`` gets each row once, whatever is killed, as does :func:`listen_tcp`; a ``plain`` receiver,
         which acknowledges nothing, at least once. Rows wait on the disk until they are acknowledged.
@@ -185,6 +183,28 @@ class Pipeline:
         paths = (None if path is None else fspath(path) for path in (tls_ca, token))
         send = SendTcp(place, framing, flag("plain", plain), spool_bytes, flag("tls", tls), *paths)
         return sending.over_tcp(self, send, encode=encode, folder=folder)
+
+    @from_the_callers_line
+    def write_to(
+        self,
+        sink: StreamSink,
+        *,
+        encode: Literal["csv", "json", "parquet"] = "csv",
+        name: str | None = None,
+        folder: str | PathLike[str] | None = None,
+        spool_bytes: int = 256_000_000,
+    ) -> "Pipeline":
+        """Hand rows to a sink of your own, a :class:`muster.StreamSink`, behind :func:`follow_csv` and others.
+
+        It gets the rows of each epoch in a file, once, whatever is killed. They wait on the disk until it has them.
+
+        - ``encode``: the files are ``"csv"`` with a header, lines of ``"json"``, or ``"parquet"``.
+        - ``name``: what messages call the sink. None: its class.
+        - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: the name.
+        - ``spool_bytes``: so much may wait; then nothing more is read.
+        """
+        called = own_end(sink, StreamSink, name=name, what="write_to")
+        return sending.to_sink(self, WriteTo(sink, called, spool_bytes), encode=encode, folder=folder)
 
     def _write(self, path: str | PathLike[str], format_: str) -> "Pipeline":
         sending.check_sends_nothing(self.follow, what=f"{path}")
@@ -279,7 +299,9 @@ def start(  # noqa: PLR0913 (each is given by its name)
         raise UsageError("This pipeline has no function. Add one with .map_batches(function).")
     _check_has_input(pipeline)
     if not pipeline.output:
-        raise UsageError("This pipeline has no output. Add .write_csv(path), .write_parquet, .write_json or .send_tcp.")
+        raise UsageError(
+            "This pipeline has no output. Add .write_csv(path), .write_parquet, .write_json, .send_tcp or .write_to."
+        )
     check_is_a_file(pipeline.output, what="a file or a folder")
     chosen = laid_over(pipeline.options, options or {})
     warnings = warnings_of(pipeline.steps, pipeline.remarks if chosen.batch_rows is None else ())
@@ -287,68 +309,6 @@ def start(  # noqa: PLR0913 (each is given by its name)
         job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
         job = dataclasses.replace(job, exchanges=pipeline.exchanges, follow=pipeline.follow)
         return runner.run(job, watch=watch, remark=remark, printed=printed, warnings=warnings, **means._asdict())
-
-
-@spelled_out(CsvOptions)
-@from_the_callers_line
-def read_csv(
-    paths: Paths,
-    *,
-    dtype: DTypes | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-    **options: Unpack[CsvOptions],
-) -> Pipeline:
-    """Begin a pipeline over CSV or TSV: files, globs, folders or URLs, in name order.
-
-    ``dtype`` is ``"str"`` for all columns, or a type per column; without it types are inferred as pandas would infer
-    them from the whole input; ``storage_options`` are those of :func:`muster.run`. The other
-    options are those of ``pandas.read_csv``, with its names and its meaning:
-
-    - how the text is written: ``sep`` (or ``delimiter``; a comma, for ``.tsv`` a tab), ``quotechar``, ``quoting``,
-      ``doublequote``, ``escapechar``, ``comment``, ``skipinitialspace``, ``encoding``, ``encoding_errors``;
-    - its top: ``header``, ``names``, ``skiprows``, ``usecols``, ``index_col=False``;
-    - its cells: ``na_values``, ``keep_default_na``, ``na_filter``, ``true_values``, ``false_values``, ``decimal``,
-      ``thousands``, ``parse_dates``, ``date_format``, ``dayfirst``.
-
-    `muster help read-csv` says of each what it takes, and of the others why they are not there.
-    """
-    dialect, reading = understood(options, AS_NAMED, Reading())
-    chosen = Options(
-        input_format="csv",
-        dtype=names_of(dtype),
-        dialect=dialect,
-        reading=reading,
-        storage_options=storage_options or {},
-    )
-    return Pipeline(inputs_of(paths), options=chosen)
-
-
-@from_the_callers_line
-def read_parquet(
-    paths: Paths, *, columns: Sequence[str] | None = None, storage_options: Mapping[str, Any] | None = None
-) -> Pipeline:
-    """Begin a pipeline over Parquet: files, globs, folders or URLs, in name order.
-
-    ``columns`` names those to read, in the order in which the function gets them; what others hold is not read.
-    """
-    chosen = Options(
-        input_format="parquet",
-        reading=Reading(usecols=column_names("columns", columns)),
-        storage_options=storage_options or {},
-    )
-    return Pipeline(inputs_of(paths), options=chosen)
-
-
-@from_the_callers_line
-def read_json(
-    paths: Paths,
-    *,
-    dtype: Mapping[str, DType] | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> Pipeline:
-    """Begin a pipeline over JSON lines, one object a line: files, globs, folders or URLs, in name order."""
-    options = Options(input_format="jsonl", dtype=names_of(dtype), storage_options=storage_options or {})
-    return Pipeline(inputs_of(paths), options=options)
 
 
 def check_ends(pipeline: Pipeline, *, what: str) -> None:

@@ -1,16 +1,16 @@
-"""Pipelines that go on: over files that are followed, and over rows that come over TCP."""
+"""Pipelines that go on: over files that are followed, over rows that come by TCP, or from a source of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from typing import Final, Literal, Unpack
+from typing import Any, Final, Literal, Unpack
 
-from muster._api.given import inputs_of
+from muster._api.given import inputs_of, own_end
 from muster._api.options import DTypes, check_framing, check_whole, names_of, spelled_out
 from muster._api.pipeline import AS_NAMED, Paths, Pipeline
 from muster._dialects import Reading
 from muster._dialects.options import CellOptions, CsvOptions, understood
 from muster._dialects.values import columns as column_names
-from muster._job import Follow, ListenTcp, Options
+from muster._job import Follow, ListenTcp, Options, ReadFrom, StreamSource
 from muster._show.callers import from_the_callers_line
 from muster.errors import UsageError
 
@@ -36,9 +36,7 @@ def follow_csv(
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help streams` says what becomes of files that are renamed, removed or written anew.
     """
-    dialect, reading = understood(options, AS_NAMED, Reading())
-    chosen = Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
-    return Pipeline(inputs_of(paths), options=chosen, follow=Follow(_checked_every(every)))
+    return Pipeline(inputs_of(paths), options=_chosen(options, dtype), follow=Follow(_checked_every(every)))
 
 
 @spelled_out(CellOptions)
@@ -80,19 +78,56 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     check_whole("connections", connections, least=1)
     if isinstance(idle, bool) or not isinstance(idle, int | float) or not idle > 0:
         raise UsageError(f"idle={idle!r}: it must be a number of seconds, more than 0.")
-    names = column_names("columns", columns) or ()
     listen = ListenTcp(
         place,
         framing,
-        tuple(map(str, names)),
+        _named(columns),
         connections,
         float(idle),
         spool_bytes,
         *(None if path is None else fspath(path) for path in (tls_cert, tls_key, token)),
     )
+    return Pipeline((place or ":",), options=_chosen(options, dtype), follow=Follow(_checked_every(every), listen))
+
+
+@spelled_out(CellOptions)
+@from_the_callers_line
+def read_from(  # noqa: PLR0913 (each is given by its name)
+    source: StreamSource,
+    *,
+    name: str | None = None,
+    columns: Sequence[str] | None = None,
+    every: float = 0.05,
+    dtype: DTypes | None = None,
+    spool_bytes: int = 256_000_000,
+    **options: Unpack[CellOptions],
+) -> Pipeline:
+    """Begin a pipeline over rows of a source of your own, a :class:`muster.StreamSource`.
+
+    Each row is done exactly once, whatever is killed: rows are on this computer's disk, with their position, before
+    anything is done with them. It goes on until the source ends, or somebody stops it: ``muster stop RUN``, or Ctrl-C.
+    An epoch is what has come since the one before, ``every`` so many seconds at the most.
+
+    - ``name``: what messages call the source. None: its class.
+    - ``columns``: the names of the columns. None: the first row that is read at the start has them.
+    - ``spool_bytes``: so much may wait on the disk to be done; then nothing more is read.
+
+    ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
+    first epoch. `muster help sources-and-sinks` has an example.
+    """
+    called = own_end(source, StreamSource, name=name, what="read_from")
+    check_whole("spool_bytes", spool_bytes, least=1)
+    asked = ReadFrom(source, called, _named(columns), spool_bytes)
+    return Pipeline((called,), options=_chosen(options, dtype), follow=Follow(_checked_every(every), asked))
+
+
+def _named(columns: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(map(str, column_names("columns", columns) or ()))
+
+
+def _chosen(options: Mapping[str, Any], dtype: DTypes | None) -> Options:
     dialect, reading = understood(options, AS_NAMED, Reading())
-    chosen = Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
-    return Pipeline((place or ":",), options=chosen, follow=Follow(_checked_every(every), listen))
+    return Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
 
 
 def _checked_every(every: float) -> float:

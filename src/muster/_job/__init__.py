@@ -1,7 +1,8 @@
 """What a user asks for and is told: the nouns of a job, of how far it is, and of what comes of it."""
 
+from .ends import ListenTcp, ReadFrom, SendTcp, StreamRows, StreamSink, StreamSource, WriteTo
 from .estimate import Estimate
-from .job import Follow, Job, ListenTcp, Options, SendTcp
+from .job import Follow, Job, Options
 from .result import Result
 from .snapshot import MachinePace, Snapshot, StreamLag
 
@@ -12,8 +13,13 @@ __all__ = [
     "ListenTcp",
     "MachinePace",
     "Options",
+    "ReadFrom",
     "Result",
     "SendTcp",
     "Snapshot",
     "StreamLag",
+    "StreamRows",
+    "StreamSink",
+    "StreamSource",
+    "WriteTo",
 ]

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from muster._dialects import Dialect, Reading
 from muster._files.witness import FileState
 from muster._model import Keyed, StepChain, Target, chains_of
+
+from .ends import ListenTcp, ReadFrom, SendTcp, WriteTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,51 +48,14 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenTcp:
-    """Where rows are listened for, and how."""
-
-    place: str
-    """``HOST:PORT``, as the user says it."""
-    framing: Literal["length", "lines"] = "length"
-    columns: tuple[str, ...] = ()
-    """The names of columns that no sender sends; empty where the first frame of each connection has them."""
-    connections: int = 5000
-    idle: float = 600.0
-    """Seconds after which a connection is closed from which nothing comes."""
-    spool_bytes: int = 256_000_000
-    """How much may wait on the disk to be done, beyond which senders wait."""
-    tls_cert: str | None = None
-    tls_key: str | None = None
-    token: str | None = None
-    """A file that holds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendTcp:
-    """Where rows are sent, and how."""
-
-    place: str
-    """``HOST:PORT``, as the user says it."""
-    framing: Literal["length", "lines"] = "length"
-    is_plain: bool = False
-    """The receiver knows no hello, and acknowledges nothing."""
-    spool_bytes: int = 256_000_000
-    """How much may wait on the disk to be acknowledged, beyond which no epoch begins."""
-    tls: bool = False
-    tls_ca: str | None = None
-    token: str | None = None
-    """A file that holds it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Follow:
     """How inputs are followed that never end: an epoch begins every so many seconds."""
 
     every: float = 1.0
-    listen: ListenTcp | None = None
-    """Rows come over TCP; else the inputs are files that grow, and folders that get new ones."""
-    send: SendTcp | None = None
-    """Rows go over TCP; else the output is a folder of parts."""
+    source: ListenTcp | ReadFrom | None = None
+    """``None``: the inputs are files that grow, and folders that get new ones."""
+    sink: SendTcp | WriteTo | None = None
+    """``None``: the output is a folder of parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +76,11 @@ class Job:
     """Which steps rows come to by their keys, in order."""
     follow: Follow | None = None
     """The job goes on until it is stopped: its inputs are followed."""
+
+    @property
+    def reads_no_files(self) -> bool:
+        """Tell whether rows come from elsewhere: the inputs then only name that."""
+        return self.follow is not None and self.follow.source is not None
 
     @property
     def chains(self) -> tuple[StepChain, ...]:

@@ -78,7 +78,7 @@ class FileSource:
         self._limits = {tail.position.file_id: tail.size for tail in self._followed.each()}
 
     def has_ended(self) -> bool:
-        return True
+        return self._limits is not None
 
     def behind(self) -> Behind:
         return self._intake.behind(time.monotonic())

@@ -57,8 +57,19 @@ class Pieces:
         self._file.seek(self.state.size)
         sync(self._folder)
 
-    def commit(self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None) -> None:
-        """Keep rows, and how far streams are with them; once this returns, they are safe. Raises ``OSError``."""
+    def commit(
+        self,
+        text: bytes,
+        *,
+        rows: int,
+        marks: Mapping[str, Mark],
+        header: str | None = None,
+        position: str | None = None,
+    ) -> None:
+        """Keep rows, and how far streams are with them; once this returns, they are safe. Raises ``OSError``.
+
+        ``position`` is where a source of the user's own goes on behind them.
+        """
         assert self._file is not None  # noqa: S101 (grows)
         state = self.state
         header = state.header if header is None else header
@@ -74,6 +85,7 @@ class Pieces:
             began=state.began or (time.time() if text else 0.0),
             header=header,
             streams=marks,
+            position=state.position if position is None else position,
         )
 
     def begin_next(self, **entry: object) -> None:

@@ -41,12 +41,14 @@ class StreamState:
     """The rows of all files."""
     header: str | None = None
     streams: dict[str, Mark] = field(default_factory=dict)
+    position: str = ""
+    """Behind the last row of a source of the user's own, in its words."""
     closed: dict[int, str] = field(default_factory=dict)
     """Names of full files, by their numbers, that may not be visible yet."""
 
     def take(self, entry: Mapping[str, Any]) -> None:
         """Add what a line says."""
-        for name in ("piece", "size", "began", "rows", "header"):
+        for name in ("piece", "size", "began", "rows", "header", "position"):
             setattr(self, name, entry.get(name, getattr(self, name)))
         self.streams |= {stream: Mark(*mark) for stream, mark in entry.get("streams", {}).items()}
         self.closed |= {int(piece): name for piece, name in entry.get("closed", {}).items()}

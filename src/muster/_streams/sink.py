@@ -16,7 +16,7 @@ class Unacknowledged(NamedTuple):
     """Why they cannot be sent just now; empty where that is not known to be so."""
 
 
-class StreamSink(Protocol):
+class EpochSink(Protocol):
     """What becomes of epochs that are committed. One thread uses it."""
 
     @property

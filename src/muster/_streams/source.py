@@ -1,4 +1,4 @@
-"""What a stream reads from: files that are followed, or rows that come over TCP."""
+"""What epochs are taken off: files that are followed, or rows that come otherwise, and are in a spool."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -10,7 +10,7 @@ from .arrivals import Behind
 from .epochs import Epoch
 
 
-class StreamSource(Protocol):
+class EpochSource(Protocol):
     """Rows that come, and are taken in epochs. One thread uses it."""
 
     seconds: float
@@ -50,7 +50,7 @@ class StreamSource(Protocol):
         """Let nothing in that comes from now on: what is there once it ``has_ended`` is taken, and is the rest."""
 
     def has_ended(self) -> bool:
-        """Tell whether nothing comes any more, after it was asked to end."""
+        """Tell whether nothing comes any more, be it that it was asked to end, or that there is nothing else."""
 
     def behind(self) -> Behind:
         """Tell what has come and is in no epoch that is done for good."""

@@ -1,4 +1,4 @@
-"""Rows that came over TCP to a stream, kept in files until its epochs have done them."""
+"""Rows that came to a stream, by TCP or from a source of the user's own, in files until its epochs have done them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,6 +36,8 @@ class Spooled:
         """Up to where rows are safe: which file, and how much of it."""
         self._came = sum(self._full.values()) + self.state.size
         """Bytes that have come since this was opened, and before; only the receiver's threads count them."""
+        self.done = (1, 0)
+        """Up to where rows are in epochs that are committed, likewise."""
         self._done = self._gone = 0
         """Those of files that are there and of others; only the stream's thread counts them."""
         self.arrivals = Arrivals()
@@ -44,7 +46,7 @@ class Spooled:
     def check_holds(self, piece: int, done: int) -> None:
         """Raise ``EngineError`` where rows are not there that stand behind so many bytes of a file, or that position.
 
-        They were acknowledged to senders. A file goes once a later one is in an epoch: so the last one is there.
+        They were acknowledged. A file goes once a later one is in an epoch: so the last one is there.
         """
         last = max(piece, self.end[0])
         lost = [number for number in range(piece, last + 1) if not self.path(number).exists()]
@@ -52,7 +54,7 @@ class Spooled:
             path = self.path(lost[0] if lost else piece)
             what = "is not there" if lost else f"has {self.size(piece):,} bytes, and {done:,} of it were read"
             raise EngineError(
-                f"{str(path)!r} {what}: somebody has removed or replaced it, and its rows were acknowledged to senders."
+                f"{str(path)!r} {what}: somebody has removed or replaced it, and its rows were acknowledged."
                 " Restore it; or type the command again with --fresh, to start over."
             )
 
@@ -89,10 +91,17 @@ class Spooled:
         if self.state.header is None:
             self._pieces.note(header=header)
 
-    def commit(
-        self, text: bytes, *, rows: int, marks: Mapping[str, Mark], header: str | None = None, since: float = 0.0
+    def commit(  # noqa: PLR0913 (each is given by its name)
+        self,
+        text: bytes,
+        *,
+        rows: int,
+        marks: Mapping[str, Mark] | None = None,
+        header: str | None = None,
+        since: float = 0.0,
+        position: str | None = None,
     ) -> None:
-        self._pieces.commit(text, rows=rows, marks=marks, header=header)
+        self._pieces.commit(text, rows=rows, marks=marks or {}, header=header, position=position)
         count = self.state.size - self.end[1]
         self._came += count
         if count:
@@ -148,6 +157,7 @@ class Spooled:
         for number in [number for number in [*self._full] if number < needed]:
             self.path(number).unlink(missing_ok=True)
             self._gone += self._full.pop(number)
+        self.done = (piece, done)
         self._done = done + sum(size for number, size in [*self._full.items()] if number < piece)
 
     def close(self) -> None:

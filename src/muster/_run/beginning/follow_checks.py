@@ -39,16 +39,15 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
             " groups over the parts that the stream has written."
         )
     check_keeps_states_here(job, is_elsewhere=goes_elsewhere(job.options))
-    is_listening = job.follow is not None and job.follow.listen is not None
-    if remote := [text for text in (*(() if is_listening else job.inputs), job.output) if is_remote(text)]:
+    if remote := [text for text in (*(() if job.reads_no_files else job.inputs), job.output) if is_remote(text)]:
         raise UsageError(f"{remote[0]!r}: a stream follows files of this computer, and writes them here. Name a path.")
     if not work.is_folder:
         raise UsageError(
             f"{job.output!r}: a stream writes a folder, to which it adds a part after the other. Type"
             f" {job.output + '/'!r}."
         )
-    if is_listening:
-        _check_can_listen(job.options.dialect)
+    if job.reads_no_files:
+        _check_is_usual(job.options.dialect)
     from muster._formats.streams import is_splittable
 
     if not is_splittable(job.options.dialect.encoding):
@@ -63,17 +62,17 @@ def _are_windows(before: Keyed | None, one: Keyed) -> bool:
     return before is not None and before.has_state and before.by.window is not None and one.at == before.at + 1
 
 
-def _check_can_listen(dialect: Dialect) -> None:
-    """Raise ``UsageError`` where nobody can tell of one frame whether it is a whole row."""
+def _check_is_usual(dialect: Dialect) -> None:
+    """Raise ``UsageError`` where nobody can tell of some bytes whether they are whole rows."""
     usual = Dialect(dialect.delimiter, dialect.quote or '"')
     for field in dataclasses.fields(Dialect):
         name, value = field.name, getattr(dialect, field.name)
         is_usual = value == getattr(usual, name) if name != "quote" else value in {"", '"'}
         if not is_usual:
             raise UsageError(
-                f"{_NAMES.get(name, name)}={value!r}: rows that come over TCP are CSV in UTF-8 as most programs write"
-                " it, whose cells may stand in double quotes. Have them sent so; of how they are written, only sep= and"
-                " quoting= can be said, and columns= where no header is sent."
+                f"{_NAMES.get(name, name)}={value!r}: rows that come over TCP, or from a source of your own,"
+                " are CSV in UTF-8 as most programs write it, whose cells may stand in double quotes. Have them come"
+                " so; of how they are written, only sep= and quoting= can be said, and columns= where no header comes."
             )
 
 

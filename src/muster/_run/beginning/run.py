@@ -72,7 +72,7 @@ class Run:
         """Look at what is there already of files that are followed. Raises ``UsageError`` where that cannot be done."""
         from .follow_checks import check_can_follow, with_delimiter
 
-        given = () if job.follow is not None and job.follow.listen is not None else job.inputs
+        given = () if job.reads_no_files else job.inputs
         sources = sources_now(job) if given else ()
         job = with_delimiter(job, sources)
         check_can_follow(job, work)

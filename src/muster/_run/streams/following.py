@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from muster._engines.base import Joined, Left, Told, wait
-from muster._job import Follow, Job, Result, StreamLag
+from muster._job import Follow, Job, Result, StreamLag, WriteTo
 from muster._journal import events
 from muster._journal.events import EpochBegan, Event
 from muster._journal.file import Journal
@@ -30,8 +30,8 @@ from muster._run.working import Working
 from muster._run.workplace import Elsewhere, Workplace
 from muster._streams.epochs import Epoch
 from muster._streams.file_source import FileSource
-from muster._streams.sink import FileSink, StreamSink
-from muster._streams.source import StreamSource
+from muster._streams.sink import EpochSink, FileSink
+from muster._streams.source import EpochSource
 from muster._streams.state_log import StateLog
 from muster._streams.stretches import Text
 from muster._words import plural
@@ -57,13 +57,13 @@ def follow(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> R
         return _follow(begun, past, source, join=join)
 
 
-def _follow(begun: Begun, past: Past, source: StreamSource, *, join: Callable[[Begun], Workplace]) -> Result:
+def _follow(begun: Begun, past: Past, source: EpochSource, *, join: Callable[[Begun], Workplace]) -> Result:
     with contextlib.closing(sink_of(begun.run)) as sink:
         return _go_on(begun, past, source, sink, join=join)
 
 
 def _go_on(
-    begun: Begun, past: Past, source: StreamSource, sink: StreamSink, *, join: Callable[[Begun], Workplace]
+    begun: Begun, past: Past, source: EpochSource, sink: EpochSink, *, join: Callable[[Begun], Workplace]
 ) -> Result:
     run = begun.run
     described, loading = describe(run.job, begun.asker)
@@ -130,8 +130,9 @@ def _for_good(workplace: Workplace) -> Workplace:
 
 
 def _followed(job: Job) -> list[str]:
-    """Say what tells a stream from others; rows that come over TCP are the same ones at any place."""
-    return ["rows over TCP"] if job.follow is not None and job.follow.listen is not None else list(job.inputs)
+    """Say what tells a stream from others."""
+    source = job.follow.source if job.follow is not None else None
+    return list(job.inputs) if source is None else [source.identity]
 
 
 def text_of(job: Job) -> Text:
@@ -139,33 +140,37 @@ def text_of(job: Job) -> Text:
     return Text(job.options.input_format or "csv", job.options.dialect, job.options.reading.usecols or ())
 
 
-def source_of(run: "Run") -> StreamSource:
+def source_of(run: "Run") -> EpochSource:
     """Say what the stream reads from. Raises ``UsageError`` where another program has the place."""
-    if run.job.follow is not None and (listen := run.job.follow.listen) is not None:
+    if run.job.follow is not None and (asked := run.job.follow.source) is not None:
         from muster._run.beginning.follow_checks import check_takes
-        from muster._streams.over_tcp import source_over_tcp
+        from muster._streams.inflows import source_of_rows
 
         fits = partial(check_takes, run.job)
-        return source_over_tcp(listen, text_of(run.job), fits=fits, spool=run.work.inbox, output=run.work.output)
+        return source_of_rows(asked, text_of(run.job), fits=fits, spool=run.work.inbox, output=run.work.output)
     return FileSource(partial(sources_now, run.job), text_of(run.job), run.work.spool)
 
 
-def sink_of(run: "Run") -> StreamSink:
+def sink_of(run: "Run") -> EpochSink:
     """Say where rows go. Raises ``UsageError`` where that is nowhere."""
-    if run.job.follow is None or (send := run.job.follow.send) is None:
+    if run.job.follow is None or (asked := run.job.follow.sink) is None:
         return FileSink(NumberedParts(run.work))
+    if isinstance(asked, WriteTo):
+        from muster._streams.own_sink import OwnSink
+
+        return OwnSink(asked, run.work, format_=run.output_builder.format)
     from muster._streams.tcp_sink import sink_over_tcp
 
     delimiter = run.output_builder.delimiter if run.output_builder.format == "csv" else ""
-    return sink_over_tcp(send, run.work, delimiter=delimiter, has_header=not run.inputs.dialect.is_numbered)
+    return sink_over_tcp(asked, run.work, delimiter=delimiter, has_header=not run.inputs.dialect.is_numbered)
 
 
 @dataclass(slots=True)
 class Following(Working):
     """A stream that is recognised and goes on."""
 
-    source: StreamSource
-    sink: StreamSink
+    source: EpochSource
+    sink: EpochSink
 
     def work(self, loading: Loading, *, why_anew: str) -> Result:
         """Do epoch after epoch until the run is stopped, and all that was there then."""
@@ -274,14 +279,13 @@ class _Flow:
         is_ending = False
         while True:
             self._look()
-            if not is_ending and self._stop.is_there():
+            has_ended = self._source.has_ended()  # before a look at what is there, which may come until then
+            if not is_ending and (has_ended or self._stop.is_there()):
                 is_ending = True
+                why = "nothing comes any more" if has_ended else "asked to stop"
                 self._source.end()
                 self._sink.expect_end()
-                self._teller.say("ending", note="asked to stop: what has come until now is done first")
-            has_ended = (
-                is_ending and self._source.has_ended()
-            )  # before a look at what is there, which may come until then
+                self._teller.say("ending", note=f"{why}: what has come until now is done first")
             number, self._has_room = self._epochs.past.totals.epochs + 1, self._sink.has_room()
             if self._has_room and self._epochs.close_windows():
                 self._committed_at = time.time()

@@ -1,18 +1,16 @@
-"""Rows that come over TCP, as a source of a stream: a receiver works beside the epochs, in threads of this process.
+"""Rows that are written to files before they are epochs, as a source of a stream: they come beside the epochs.
 
-So it dies with the stream, and its port is free then. What it has acknowledged is on the disk, and is done once.
+What brings them works in threads of this process, so it ends with the stream. What it has brought is on the disk, and
+is done once.
 """
 
 import contextlib
 import os
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from queue import SimpleQueue
-from socket import socket
-from typing import Final
+from typing import Final, Protocol
 
 from muster._journal.events import EpochBegan, FilesMoved
 from muster._model import LocalCopy, Position, Source, Stretch
@@ -20,35 +18,58 @@ from muster.errors import EngineError
 
 from .arrivals import Behind, shared
 from .epochs import EPOCH_BYTES, Epoch, Taken, epoch_of
-from .listening import Listening
 from .pieces import first_line
-from .receiver import Receiver, bound
 from .spooled import Spooled
 from .stretches import Text, whole_records, why_left
 
-_ENDS_WITHIN: Final = 10.0
-"""Seconds: it waits for a write to the disk, and for a moment for senders to close."""
-
-_REMARKS_EVERY: Final = 10.0
-"""Seconds between two remarks on connections that were refused: somebody may try again and again."""
+ENDS_WITHIN: Final = 10.0
+"""Seconds: it waits for a write to the disk, and for a moment for the other end to close."""
 
 
-class TcpSource:
-    """The rows that senders send to one endpoint."""
+class Inflow(Protocol):
+    """What brings rows to the spool. Its methods are called by the stream's thread; it has threads of its own."""
 
-    def __init__(self, listening: Listening, text: Text, spool: Callable[[Callable[[], None]], Spooled]) -> None:
-        """Take the endpoint: connections wait there until ``open``. ``spool`` makes where rows are kept.
+    name: str
+    """Where rows come from, as the user says it."""
+    longest: int
+    """How many bytes a row has at the most, as far as one knows: with so many at hand, one of them is whole."""
 
-        Raises ``UsageError`` where another program has the endpoint.
+    def begin(self, spooled: Spooled, ring: Callable[[], None]) -> str:
+        """Bring rows from now on; tell what whoever sends them has to know, or nothing.
+
+        It may ``ring`` when there is something to look at, as it does at its end.
         """
+
+    def look_again(self) -> None:
+        """Know that more is done, and so there may be room, and something to acknowledge."""
+
+    def check(self) -> None:
+        """Raise what has ended it, if that was an error."""
+
+    def end(self) -> None:
+        """Bring nothing that comes from now on."""
+
+    def has_ended(self) -> bool:
+        """Tell whether nothing is brought any more: all that was is in the spool then."""
+
+    def remarks(self) -> Iterator[str]:
+        """Say, once, what whoever watches should know."""
+
+    def close(self) -> bool:
+        """Give back what it holds; tell whether it has: a write to the disk that hangs ends with the process."""
+
+
+class SpooledSource:
+    """The rows that one inflow brings."""
+
+    def __init__(self, inflow: Inflow, text: Text, spool: Callable[[Callable[[], None]], Spooled]) -> None:
+        """``spool`` makes where rows are kept; nothing comes before ``open``."""
         self.seconds = 0.0
+        self._inflow = inflow
         self._text = text
-        self._sockets = bound(listening.endpoint, by="listen_tcp")
-        self._port = self._sockets[0].getsockname()[1]
-        self._listening = listening
         self._make = spool
         self._wake = _Wake()
-        self._entry: _Entry | None = None
+        self._own: Spooled | None = None
         self._at = Position("")
         """Up to where rows are in epochs; the number of a file stands for its inode."""
         self._known = set[int]()
@@ -68,20 +89,13 @@ class TcpSource:
         except BaseException:
             spooled.close()
             raise
-        self._entry = _Entry(spooled, self._listening, self._sockets, on_end=self._wake.ring)
-        endpoint = self._listening.endpoint._replace(port=self._port)
-        if endpoint.is_here or self._listening.token:
-            return f"listening on {endpoint}"
-        return f"listening on {endpoint}: whoever reaches it can send rows, unless token= says who may"
-
-    @property
-    def _own(self) -> "_Entry":
-        assert self._entry is not None  # noqa: S101 (open)
-        return self._entry
+        self._own = spooled
+        return self._inflow.begin(spooled, self._wake.ring)
 
     @property
     def _spooled(self) -> Spooled:
-        return self._own.spooled
+        assert self._own is not None  # noqa: S101 (open)
+        return self._own
 
     def again(self, begun: EpochBegan) -> Epoch:
         taken = list[Taken]()
@@ -90,8 +104,8 @@ class TcpSource:
             data = _read(path, stretch.start, stretch.bytes) if path.exists() else b""
             if len(data) != stretch.bytes or zlib.crc32(data, stretch.begin_crc) != stretch.position.crc:
                 raise EngineError(
-                    f"{str(path)!r} has other bytes than those that were read of it, and rows that were acknowledged to"
-                    " senders are nowhere else. Restore it; or type the command again with --fresh, to start over."
+                    f"{str(path)!r} has other bytes than those that were read of it, and rows that were acknowledged"
+                    " are nowhere else. Restore it; or type the command again with --fresh, to start over."
                 )
             found = whole_records(
                 data, self._text, start=stretch.start, row=stretch.row, spool=LocalCopy(str(path), 0), name=stretch.name
@@ -104,14 +118,14 @@ class TcpSource:
         self._known = {position.inode for position in positions}
         self._at = _last_of(positions)
         if not positions:
-            self._at = self._at._replace(path=str(self._listening.endpoint))
+            self._at = self._at._replace(path=self._inflow.name)
         self._spooled.check_holds(self._at.inode, self._at.bytes)
         if not self._is_again:  # which is read once more, and not done yet
             self._free()
 
     def look(self) -> FilesMoved | None:
         self._wake.hush()
-        self._own.check()
+        self._inflow.check()
         gone = sorted(self._known - {max(self._known, default=0)})
         self._known -= {*gone}
         return FilesMoved([], [(0, piece) for piece in gone]) if gone else None
@@ -132,7 +146,7 @@ class TcpSource:
             left = self._spooled.size(self._at.inode) - self._at.bytes
             if left > 0:
                 path = self._spooled.path(self._at.inode)
-                enough = min(left, max(most, 2 * (self._listening.largest + 1)))  # a header, and a row
+                enough = min(left, max(most, 2 * (self._inflow.longest + 1)))  # a header, and a row
                 for count in dict.fromkeys((enough, left)):  # all that is there where that much is blank
                     data = _read(path, self._at.bytes, count)
                     if (taken := self._cut(data, path)) is not None:
@@ -178,7 +192,7 @@ class TcpSource:
         return stretch, found, self._source(path)
 
     def _source(self, path: Path) -> Source:
-        return Source(str(path), 0, "", "csv", given=str(self._listening.endpoint))
+        return Source(str(path), 0, "", "csv", given=self._inflow.name)
 
     def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
         self._is_again = False
@@ -193,15 +207,15 @@ class TcpSource:
         needed = max(self._known, default=1)  # which tells, in the next process, that rows are there
         self._spooled.free(self._at.inode, self._at.bytes, needed=needed)
         self._spooled.arrivals.take(self._at.inode, self._at.bytes)  # blank lines, which are in no epoch
-        self._own.receiver.look_again()
+        self._inflow.look_again()
 
     def end(self) -> None:
-        """Refuse what comes from now on; what was acknowledged is done. Rows may still be on their way to the disk."""
-        self._own.receiver.end()
+        """Have nothing come from now on; what has come is done. Rows may still be on their way to the disk."""
+        self._inflow.end()
         self._ends_since = time.monotonic()
 
     def has_ended(self) -> bool:
-        return not self._own.is_at_work
+        return self._inflow.has_ended()
 
     def behind(self) -> Behind:
         arrivals = self._spooled.arrivals
@@ -210,67 +224,15 @@ class TcpSource:
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         del at_the_end
-        yield from self._own.remarks()
-        if self._ends_since is not None and time.monotonic() - self._ends_since > _ENDS_WITHIN and not self.has_ended():
+        yield from self._inflow.remarks()
+        if self._ends_since is not None and time.monotonic() - self._ends_since > ENDS_WITHIN and not self.has_ended():
             self._ends_since = None
             yield f"{self._at.path}: rows that have come are not on the disk yet, which is slow; they are waited for"
 
     def close(self) -> None:
-        if self._entry is not None:
-            self._entry.close()
-        for one in self._sockets:
-            one.close()
+        if self._inflow.close() and self._own is not None:
+            self._own.close()
         self._wake.close()
-
-
-class _Entry:
-    """The receiver at work, in a thread."""
-
-    def __init__(
-        self, spooled: Spooled, listening: Listening, sockets: Sequence[socket], *, on_end: Callable[[], None]
-    ) -> None:
-        self.spooled = spooled
-        self._said = SimpleQueue[str]()
-        self.receiver = Receiver(spooled, listening, say=self._said.put)
-        self._fault: BaseException | None = None
-        self._remarked_at = float("-inf")
-        self._thread = threading.Thread(target=self._work, args=(sockets, on_end), name="muster-listen", daemon=True)
-        self._thread.start()
-
-    def _work(self, sockets: Sequence[socket], on_end: Callable[[], None]) -> None:
-        try:
-            self.receiver.run_beside(sockets)
-        except BaseException as error:  # noqa: BLE001 (the stream's thread raises it)
-            self._fault = error
-        on_end()
-
-    def check(self) -> None:
-        """Raise what has ended the receiver, if that was an error."""
-        if self._fault is not None:
-            raise self._fault
-
-    @property
-    def is_at_work(self) -> bool:
-        """Tell whether it may still acknowledge rows, which are in the spool then."""
-        return self._thread.is_alive()
-
-    def close(self) -> None:
-        """End it, and close the spool, unless a write to the disk hangs: that ends with this process."""
-        self.receiver.end()
-        self._thread.join(_ENDS_WITHIN)
-        if not self.is_at_work:
-            self.spooled.close()
-
-    def remarks(self) -> Iterator[str]:
-        """Say which connections were refused: of many, one, and how many more there were."""
-        if self._said.empty() or time.monotonic() - self._remarked_at < _REMARKS_EVERY:
-            return
-        self._remarked_at = time.monotonic()
-        first, more = self._said.get(), 0
-        while not self._said.empty():
-            self._said.get()
-            more += 1
-        yield f"{first}; and {more} more were closed" if more else first
 
 
 class _Wake:
