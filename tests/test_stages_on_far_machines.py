@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+import muster
 from far_machines import FarMachines, access_to, temporary_files_in
 from muster._api.pipeline import start
 from muster._run.staffing.assembly import Means
+from muster.errors import UserCodeError
 from test_stages_killed import APP, KILLS, by_pandas, written_in
 
 MUSTERS = 3
@@ -99,6 +101,31 @@ def test_the_output_is_exact_after_30_kills_of_workers_machines_and_muster_in_a_
     assert {stage for _, stage in kills} >= set("0123"), "some stages were left alone"
     assert (tmp_path / "out.csv").read_text() == by_pandas(frame)
     assert not (tmp_path / "out.csv.rejects.jsonl").exists()
+
+
+class Forgetful(FarMachines):
+    """Loses all that machines keep when the last stage begins."""
+
+    def brief(self, briefing: bytes) -> None:
+        is_next = self.stage == "1"
+        super().brief(briefing)
+        if is_next and self.stage == "2":
+            for name in self.machines:
+                self.lose(name)
+
+
+def test_groups_that_have_other_rows_when_they_are_made_again_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written_in(tmp_path)
+    groups = muster.read_csv("in.csv").group_by("user").map_groups(lambda df: df.head(1 + os.urandom(1)[0] % 3))
+    pipeline = groups.map_batches(lambda df: df.assign(n=1)).write_csv("out.csv")
+    with temporary_files_in(tmp_path):
+        means = Means(access=lambda: access_to(Forgetful(machines=1, workers=2), workers=2))
+        with pytest.raises(UserCodeError, match="gave other rows when it was called again"):
+            start(pipeline, {"part_bytes": 1_500}, watch=lambda _: None, remark=lambda _: None, means=means)
+    assert not (tmp_path / "out.csv").exists()
 
 
 class Tidy(FarMachines):

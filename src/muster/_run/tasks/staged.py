@@ -230,7 +230,7 @@ class StagedTaskPhase(TaskPhase):
         self.loop.progress.number_behind(behind)
         self.loop.lose(lambda one: one.output is not None and one.output.name in gone)
         if self._work(KeptOutcomes()) is not None or self._counted() != before:
-            names_of_steps = ", ".join(repr(step.name) for step in self.stage.steps)
+            names_of_steps = ", ".join(repr(step.name) for step in self.stage.steps) or "the input"
             raise UserCodeError(
                 f"A machine was lost, so its rows were made again, and {names_of_steps} gave other rows when it was"
                 " called again. So nobody knows which groups are right. Have it give the same rows each time, without"
