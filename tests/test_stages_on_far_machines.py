@@ -14,7 +14,9 @@ import pytest
 import muster
 from far_machines import FarMachines, access_to, temporary_files_in
 from muster._api.pipeline import start
+from muster._engines.base import Done, Message
 from muster._run.staffing.assembly import Means
+from muster._travel.parcels import Returned
 from muster.errors import UserCodeError
 from test_stages_killed import APP, KILLS, by_pandas, written_in
 
@@ -129,10 +131,18 @@ def test_groups_that_have_other_rows_when_they_are_made_again_stop_the_run(
 
 
 class Tidy(FarMachines):
-    """Looks at the end what machines keep still."""
+    """Looks at the end what machines keep still, and which files of theirs functions are said to have read."""
 
     left: Sequence[Path] = ()
     stages = frozenset[str]()
+    foreign = frozenset[str]()
+
+    def messages(self) -> list[Message]:
+        told = super().messages()
+        for one in told:
+            if isinstance(one, Done) and isinstance(one.answer, Returned):
+                self.foreign |= {file.path for file in one.answer.foreign}
+        return told
 
     def brief(self, briefing: bytes) -> None:
         super().brief(briefing)
@@ -158,3 +168,4 @@ def test_any_number_of_machines_gives_the_same_bytes_and_none_keeps_rows_that_no
     assert (tmp_path / "out.csv").read_text() == by_pandas(frame)
     assert engine.stages == {"0", "1", "2", "3", "4", "5"}
     assert not engine.left
+    assert not engine.foreign, "what muster reads itself is taken for what the functions read"

@@ -85,7 +85,7 @@ class Ear:
             self.hear(path, writes=False)
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Take some files for read by muster: the inputs of a run that has ended, of which some had no row."""
+        """Take files for read by muster: inputs of a run that has ended, some without a row, or those of a task."""
         for path in paths:
             self._opened.pop(path, None)
             self._lacked.pop(path, None)

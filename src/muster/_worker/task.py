@@ -114,6 +114,8 @@ class TaskBody:
             stage = self._stage(self._briefing, request, is_packed=is_packed)
             folder = Path(self._briefing.folder).parent
             outcomes = self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
+            if request.local_copy is not None:
+                self.ear.forget([request.local_copy.path])
             self._written += sum(outcome.output.bytes for outcome in outcomes.each if outcome.output)
             return outcomes
         return request.answer()
