@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import chain
 
 import muster
 from muster import errors, testing
@@ -20,6 +21,7 @@ CHAPTERS = {
         "read_parquet",
         "follow_csv",
         "listen_tcp",
+        "follow_redis",
         "read_from",
         "Pipeline",
         "Groups",
@@ -91,7 +93,8 @@ def of_class(name: str, kind: type) -> Iterator[str]:
         yield from (f"```py\n{signature(name, one)}\n```\n", prose(ast.get_docstring(one) or ""), "")
     if rows := [] if name in WITHOUT_FIELDS else list(fields(parsed)):
         yield from ("| field | type | what it says |", "|---|---|---|", *rows, "")
-    for member in parsed.body:
+    bases = (definition(base) for base in kind.__mro__[1:] if base.__module__.startswith("muster."))
+    for member in chain(parsed.body, *(base.body for base in bases)):
         if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
             value = inspect.getattr_static(kind, member.name)
             if not isinstance(value, property):

@@ -13,8 +13,8 @@ GROUPS = {
     "When it goes wrong": ("bad-rows", "resume", "slow", "faq"),
     "More machines": ("clusters", "aws", "stores", "buckets", "watch"),
     "Look up": (
-        *("cli", "api", "functions", "groups", "windows", "states", "streams", "sources-and-sinks", "types"),
-        *("read-csv", "files"),
+        *("cli", "api", "functions", "groups", "windows", "states", "streams", "redis", "sources-and-sinks"),
+        *("types", "read-csv", "files"),
     ),
     "Judge": ("promises", "limits", "security", "benchmarks", "CHANGELOG", "CONTRIBUTING"),
 }

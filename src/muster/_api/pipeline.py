@@ -12,6 +12,7 @@ from muster._api.given import check_function, check_is_a_file, check_no_pattern,
 from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
 from muster._api.merging import merged
 from muster._api.options import CheckOptions, RunOptions, laid_over, spelled_out
+from muster._api.to_servers import ToServers
 from muster._clouds.asked import RentalFlags, asking_for
 from muster._dialects import Dialect
 from muster._dialects.values import flag
@@ -56,7 +57,7 @@ Watch = Callable[[Snapshot], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(ToServers):
     """Inputs, functions and an output, put together step by step; nothing happens before :meth:`run`.
 
     Every method returns a new pipeline, so that one can be kept and used twice.

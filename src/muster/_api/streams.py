@@ -36,7 +36,7 @@ def follow_csv(
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help streams` says what becomes of files that are renamed, removed or written anew.
     """
-    return Pipeline(inputs_of(paths), options=_chosen(options, dtype), follow=Follow(_checked_every(every)))
+    return Pipeline(inputs_of(paths), options=options_of(options, dtype), follow=Follow(checked_every(every)))
 
 
 @spelled_out(CellOptions)
@@ -81,13 +81,13 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     listen = ListenTcp(
         place,
         framing,
-        _named(columns),
+        named_columns(columns),
         connections,
         float(idle),
         spool_bytes,
         *(None if path is None else fspath(path) for path in (tls_cert, tls_key, token)),
     )
-    return Pipeline((place or ":",), options=_chosen(options, dtype), follow=Follow(_checked_every(every), listen))
+    return Pipeline((place or ":",), options=options_of(options, dtype), follow=Follow(checked_every(every), listen))
 
 
 @spelled_out(CellOptions)
@@ -117,20 +117,22 @@ def read_from(  # noqa: PLR0913 (each is given by its name)
     """
     called = own_end(source, StreamSource, name=name, what="read_from")
     check_whole("spool_bytes", spool_bytes, least=1)
-    asked = ReadFrom(source, called, _named(columns), spool_bytes)
-    return Pipeline((called,), options=_chosen(options, dtype), follow=Follow(_checked_every(every), asked))
+    asked = ReadFrom(source, called, named_columns(columns), spool_bytes)
+    return Pipeline((called,), options=options_of(options, dtype), follow=Follow(checked_every(every), asked))
 
 
-def _named(columns: Sequence[str] | None) -> tuple[str, ...]:
+def named_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
+    """Take the names of columns as a user gives them. Raises ``UsageError``."""
     return tuple(map(str, column_names("columns", columns) or ()))
 
 
-def _chosen(options: Mapping[str, Any], dtype: DTypes | None) -> Options:
+def options_of(options: Mapping[str, Any], dtype: DTypes | None) -> Options:
+    """Take what a user says of cells and types. Raises ``UsageError``."""
     dialect, reading = understood(options, AS_NAMED, Reading())
     return Options(input_format="csv", dtype=names_of(dtype), dialect=dialect, reading=reading)
 
 
-def _checked_every(every: float) -> float:
+def checked_every(every: float) -> float:
     """Raise ``UsageError`` for what is no number of seconds."""
     if isinstance(every, bool) or not isinstance(every, int | float) or not 0 <= every <= _LONGEST_EPOCH:
         raise UsageError(f"every={every!r}: it must be a number of seconds, from 0 to a day.")

@@ -9,11 +9,9 @@ from muster._words.near import with_guess
 from muster.errors import UsageError
 
 
-class CellOptions(TypedDict, total=False):
-    """The options of ``pandas.read_csv`` that count also for rows which come one by one."""
+class ValueOptions(TypedDict, total=False):
+    """The options of ``pandas.read_csv`` that say what values mean, and nothing of how they are written in a line."""
 
-    sep: str
-    quoting: int
     usecols: Sequence[str] | Sequence[int] | None
     na_values: object
     keep_default_na: bool
@@ -25,6 +23,13 @@ class CellOptions(TypedDict, total=False):
     parse_dates: Sequence[str | int] | None
     date_format: str | Mapping[str, str] | None
     dayfirst: bool
+
+
+class CellOptions(ValueOptions, total=False):
+    """Those that count also for rows which come one by one."""
+
+    sep: str
+    quoting: int
 
 
 class CsvOptions(CellOptions, total=False):

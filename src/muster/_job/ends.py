@@ -116,11 +116,13 @@ class ReadFrom:
     """The names of columns; empty where the first row has them."""
     spool_bytes: int = 256_000_000
     """How much may wait on the disk to be done, beyond which nothing is read."""
+    by: str = "read_from"
+    """What the user has called to ask for it."""
 
     @property
     def call(self) -> str:
         """Write the call that asks for it, for messages."""
-        return f"read_from({self.name})"
+        return f"{self.by}({self.name})"
 
     @property
     def identity(self) -> str:
@@ -158,8 +160,10 @@ class WriteTo:
     name: str
     spool_bytes: int = 256_000_000
     """How much may wait on the disk to be committed there, beyond which no epoch begins."""
+    by: str = "write_to"
+    """What the user has called to ask for it."""
 
     @property
     def call(self) -> str:
         """Write the call that asks for it, for messages."""
-        return f"write_to({self.name})"
+        return f"{self.by}({self.name})"

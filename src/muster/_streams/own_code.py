@@ -18,8 +18,8 @@ _LONGEST_PAUSE: Final = 5.0
 _KEPT: Final = "What was done until then is kept, and no row is lost. Mend it, and type the same command again"
 
 
-class AwayError(Exception):
-    """The other end cannot be reached just now; the message says why."""
+class AwayError(ConnectionError):
+    """The other end cannot be reached just now; the message says which, and why."""
 
 
 class OwnCode:
@@ -38,10 +38,10 @@ class OwnCode:
             self._is_open = True  # in part, also where that fails
         try:
             return getattr(self._end, method)(*given)
+        except (MusterError, AwayError):
+            raise  # of a source or a sink of ours, which has words
         except (ConnectionError, TimeoutError) as error:
             raise AwayError(f"{self.name}: {method} raised {bare(named(error))}") from error
-        except MusterError:
-            raise
         except Exception as error:
             shown = ", ".join(map(repr, given))
             raise UserCodeError(
@@ -59,6 +59,11 @@ class OwnCode:
             self._is_open = False
             with contextlib.suppress(Exception):  # whatever it raises: it is closed, or was away
                 self._end.close()  # type: ignore[attr-defined]
+
+    def beyond(self) -> int:
+        """Count the rows that a source has and has not given, where it can tell."""
+        tell = getattr(self._end, "behind", None)
+        return int(self.call("behind")) if callable(tell) else 0
 
     @property
     def is_open(self) -> bool:

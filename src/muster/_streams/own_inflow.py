@@ -42,6 +42,7 @@ class OwnInflow:
         self._is_ending = self._is_closing = self._has_read = False
         self._fault: BaseException | None = None
         self._said = SimpleQueue[str]()
+        self._beyond = 0
 
     def begin(self, spooled: Spooled, ring: Callable[[], None]) -> str:
         args = (_Spooling(self._code, spooled, self._rows), ring)
@@ -91,6 +92,7 @@ class OwnInflow:
             return True
         began = time.monotonic()
         count = spooling.read()
+        self._beyond = self._code.beyond()
         if count == 0:
             self._call.wait(max(0.0, _TURN - (time.monotonic() - began)))
             self._call.clear()
@@ -125,6 +127,9 @@ class OwnInflow:
     def remarks(self) -> Iterator[str]:
         while not self._said.empty():
             yield self._said.get()
+
+    def beyond(self) -> int:
+        return self._beyond
 
     def close(self) -> bool:
         self._is_ending = self._is_closing = True

@@ -52,6 +52,9 @@ class Inflow(Protocol):
     def has_ended(self) -> bool:
         """Tell whether nothing is brought any more: all that was is in the spool then."""
 
+    def beyond(self) -> int:
+        """Count the rows that wait at the other end to be brought, as far as it tells."""
+
     def remarks(self) -> Iterator[str]:
         """Say, once, what whoever watches should know."""
 
@@ -220,7 +223,8 @@ class SpooledSource:
     def behind(self) -> Behind:
         arrivals = self._spooled.arrivals
         since = arrivals.since
-        return Behind(self._spooled.waiting, arrivals.rows, 0.0 if since is None else time.monotonic() - since)
+        rows = arrivals.rows + self._inflow.beyond()
+        return Behind(self._spooled.waiting, rows, 0.0 if since is None else time.monotonic() - since)
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         del at_the_end

@@ -91,6 +91,9 @@ class TcpInflow:
     def has_ended(self) -> bool:
         return self._fault is None and self._thread is not None and not self._thread.is_alive()
 
+    def beyond(self) -> int:
+        return 0  # senders do not tell
+
     def remarks(self) -> Iterator[str]:
         """Say which connections were refused: of many, one, and how many more there were."""
         if self._said.empty() or time.monotonic() - self._remarked_at < _REMARKS_EVERY:

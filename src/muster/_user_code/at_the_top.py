@@ -10,7 +10,17 @@ PIPELINE: Final = "pipeline"
 """The name of the pipeline that is meant where a file is named and nothing in it."""
 
 _MAKE_PIPELINES: Final = frozenset(
-    {"map_batches", "map_groups", "agg", "write_csv", "write_parquet", "write_json", "send_tcp", "write_to"}
+    {
+        "map_batches",
+        "map_groups",
+        "agg",
+        "write_csv",
+        "write_parquet",
+        "write_json",
+        "send_tcp",
+        "send_redis",
+        "write_to",
+    }
 )
 """The methods that end the definition of a pipeline."""
 
