@@ -25,7 +25,7 @@ FIRST_TASK: Final = 32 << 10
 """How large one is while nobody knows how long the function takes."""
 
 LEAST_TASK_SECONDS: Final = 0.03
-"""No task of several parts is shorter, also not towards the end: to hand one over takes a few milliseconds."""
+"""No task is made shorter than this so that all workers end together: to hand one over takes a few milliseconds."""
 
 SHORTEST_TASK_SECONDS: Final = 0.2
 """No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
