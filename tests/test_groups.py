@@ -267,6 +267,27 @@ def test_a_key_is_a_value_where_one_name_was_given_and_else_a_tuple(clicks: Path
         assert pd.read_csv(clicks.parent / "out.csv")["kind"].unique().tolist() == [kind]
 
 
+NULLABLE = ["Int64", "UInt16", "Float64", "boolean", "string"]
+
+
+@pytest.mark.parametrize("columns", ["Int64", ["Int64"], NULLABLE, ["boolean", "plain"]], ids=str)
+def test_a_function_gets_each_key_in_the_types_of_pandas(tmp_path: Path, columns: str | list[str]) -> None:
+    def types_of(key: object) -> list[str]:
+        return [f"{type(one).__qualname__} {one}" for one in (key if isinstance(key, tuple) else (key,))]
+
+    def told(df: pd.DataFrame, key: object) -> pd.DataFrame:
+        return pd.DataFrame({"types": [" ".join(types_of(key))], "rows": [len(df)]})
+
+    columns_of = {"plain": [3, 4, 3, 5], **{one: [1, 0, 1, None] for one in NULLABLE}, "string": ["b", "a", "b", None]}
+    frame = pd.DataFrame(columns_of).astype({name: name for name in NULLABLE})
+    frame.to_parquet(tmp_path / "in.parquet")
+    grouped = muster.read_parquet(tmp_path / "in.parquet").group_by(columns, dropna=False)
+    grouped.map_groups(told).write_csv(tmp_path / "out.csv").run(workers=0)
+    read = pd.read_parquet(tmp_path / "in.parquet")
+    by_pandas = [told(df, key) for key, df in read.groupby(columns, sort=False, dropna=False)]
+    assert (tmp_path / "out.csv").read_text() == pd.concat(by_pandas).to_csv(index=False)
+
+
 class Counter:
     """Is built once in each worker, and called with rows and key."""
 

@@ -121,6 +121,8 @@ class Gathered:
         """Give the key of each group, as pandas gives it where one goes through groups."""
         starts = [group.lo for group in self.groups]
         each = [_named(column.iloc[starts]) for column in self._keys(self._ordered)]
+        if len(each) > 1:
+            each = [_as_in_tuples(keys) for keys in each]
         yield from each[0] if self._grouping.is_scalar else zip(*each, strict=True)
 
     def key_table(self) -> pa.Table:
@@ -154,6 +156,13 @@ def _named(keys: "pd.Series[Any]") -> Any:  # noqa: ANN401 (an index)
     cells = keys.to_numpy(copy=True)
     cells[pd.isna(cells)] = np.nan
     return pd.Index(cells, dtype=object)
+
+
+def _as_in_tuples(keys: "pd.Index[Any]") -> "pd.Index[Any]":
+    """Spell keys of several columns as pandas does, whose ``Int64`` is one of NumPy's own numbers where it is alone."""
+    import pandas as pd
+
+    return keys.astype(object) if isinstance(keys.dtype, pd.api.extensions.ExtensionDtype) else keys
 
 
 def apart(names: Sequence[str]) -> list[str]:
