@@ -236,6 +236,17 @@ def test_sums_of_floats_are_rounded_once(sales: Path) -> None:
         assert own["var"] == float(variance)
 
 
+def test_sums_of_more_floats_than_are_added_at_a_time_are_rounded_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    amounts = rng.normal(size=150_000) * 10.0 ** rng.integers(-12, 13, 150_000)
+    frame = pd.DataFrame({"user": rng.integers(0, 3, len(amounts)), "amount": amounts})
+    frame.to_parquet(tmp_path / "in.parquet")
+    sums = muster.read_parquet(tmp_path / "in.parquet").group_by("user").agg(total=("amount", "sum"), sort=True)
+    sums.write_parquet(tmp_path / "out.parquet").run(workers=0)
+    totals = pd.read_parquet(tmp_path / "out.parquet")["total"]
+    assert totals.tolist() == [math.fsum(own) for _, own in frame.groupby("user")["amount"]]
+
+
 def test_an_input_without_rows_has_the_columns_of_the_output(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("user,amount\n")
     grouped = muster.read_csv(tmp_path / "in.csv").group_by("user").agg(n="count", total=("amount", "sum"))

@@ -55,8 +55,8 @@ def _of_integers(values: np.ndarray) -> Codes:
         return np.empty(0, np.int64)
     least, greatest = values.min(), values.max()
     if int(greatest) - int(least) < _CLOSE * len(values):
-        own = values if values.dtype.kind == "u" else values.astype(np.int64)
-        above: Codes = (own - own.dtype.type(least)).astype(np.int64)
+        own = values if values.dtype.kind == "u" else values.astype(np.int64, copy=False)
+        above: Codes = (own - own.dtype.type(least)).astype(np.int64, copy=False)
         return above
     return _factorized(values)
 
