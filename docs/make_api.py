@@ -39,6 +39,7 @@ UNNAMED = {"Check": Check, "Groups": Groups}
 """What functions return, which nobody needs to name."""
 
 TESTING = ("FakeEngine", "FakeClock", "FakeCloud")
+CHECKS = ("check_source", "check_sink")
 INTRODUCTION = """# Python
 
 Made by `make docs` from the program itself. `import muster` loads in a few milliseconds; each name is loaded when it is
@@ -62,6 +63,7 @@ def page() -> str:
     lines += ["## Errors and warnings\n", *tree()]
     lines += ["## Testing\n", prose(testing.__doc__ or ""), ""]
     lines += [line for name in TESTING for line in of_class(f"muster.testing.{name}", getattr(testing, name))]
+    lines += [line for name in CHECKS for line in of_function(f"muster.testing.{name}", getattr(testing, name))]
     return "\n".join(lines).rstrip() + "\n"
 
 

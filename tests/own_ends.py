@@ -18,8 +18,7 @@ class LinesOfFile:
     def read(self, position: str, limit: int) -> muster.StreamRows | None:
         is_all = self.path.with_name(f"{self.path.name}.end").exists()  # before a look at what there is
         self.file.seek(int(position or "0"))
-        text = self.file.read(limit)
-        text = text[: text.rfind(b"\n") + 1]
+        text = b"".join(line for line in self.file.readlines(limit) if line.endswith(b"\n"))
         if not text and is_all:
             return None
         return muster.StreamRows(text, str(int(position or "0") + len(text)))

@@ -5,8 +5,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+import muster as the_module
 import own_ends
-from conftest import begun
+from conftest import Muster, begun
+from muster.errors import UsageError
 from waiting import until
 
 if TYPE_CHECKING:
@@ -27,11 +31,11 @@ def written(folder: Path, text: str = PIPELINE) -> None:
 
 
 def lines(count: int, start: int = 0) -> str:
-    return "".join(f'{n},"row\n{n}"\n' for n in range(start, start + count))
+    return "".join(f'{n},"row, {n}"\n' for n in range(start, start + count))
 
 
 def doubled(count: int) -> str:
-    return "".join(f'{n},"row\n{n}",{2 * n}\n' for n in range(count))
+    return "".join(f'{n},"row, {n}",{2 * n}\n' for n in range(count))
 
 
 def got(folder: Path) -> str:
@@ -71,3 +75,85 @@ def test_each_row_arrives_once_whatever_is_killed_and_the_source_ends_the_stream
     assert "nothing comes any more" in err
     assert f"Folder has all {rows:,} rows of the stream" in err
     assert (tmp_path / "in.csv.done").read_text() == str((tmp_path / "in.csv").stat().st_size)
+
+
+MISBEHAVING = """
+import muster, own_ends
+from pathlib import Path
+class Source(own_ends.LinesOfFile):
+    def read(self, position, limit):
+        given = super().read(position, limit)
+        {read}
+class Sink(own_ends.Folder):
+    def commit(self, number):
+        {commit}
+def same(df):
+    return df
+pipeline = muster.read_from(Source("in.csv"), every=0.0).map_batches(same).write_to(Sink("got"))
+"""
+FINE, COMMITS = "return given", "super().commit(number)"
+
+
+@pytest.mark.parametrize(
+    ("read", "commit", "why"),
+    [
+        ("return given and (given.text, 7)", COMMITS, "Source: read gave 7 as position. A position is text"),
+        ("return given and given._replace(text=given.text[:-1])", COMMITS, "Each row needs its line end"),
+        ("return given and given._replace(position=position)", COMMITS, "gave rows and the position before them"),
+        ("return given and given._replace(text=b'n,text\\n1,\"a\\n')", COMMITS, "within a quoted cell"),
+        ("return given and given.text", COMMITS, "It gives muster.StreamRows(text, position), or None"),
+        ("raise ValueError('no such table')", COMMITS, "Source: read('', 4194304) raised ValueError: no such table"),
+        (FINE, "raise KeyError('x')", "Sink: commit(3) raised KeyError: 'x'"),
+    ],
+)
+def test_what_an_end_does_that_it_may_not_is_said_and_nothing_is_lost(
+    tmp_path: Path, muster: Muster, read: str, commit: str, why: str
+) -> None:
+    text = "n,text\n" + lines(3)
+    (tmp_path / "in.csv").write_text(text)
+    (tmp_path / "in.csv.end").touch()
+    written(tmp_path, MISBEHAVING.format(read=read, commit=commit))
+    run = muster("run", "pipeline.py", "--workers", "0")
+    assert (run.code, why in run.err) == (1, True), run.err
+    assert "no row is lost. Mend it, and type the same command again" in run.err
+    written(tmp_path, MISBEHAVING.format(read=FINE, commit=COMMITS))
+    run = muster("run", "pipeline.py", "--workers", "0")
+    assert run.code == 0, run.err
+    [part] = tmp_path.glob("got/*/*.csv")
+    assert part.read_text() == text
+
+
+def test_an_end_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> None:
+    away = "if Path('away').exists():\n            raise ConnectionError('nobody there')\n        "
+    (tmp_path / "in.csv").write_text("n,text\n" + lines(3))
+    (tmp_path / "in.csv.end").touch()
+    written(tmp_path, MISBEHAVING.format(read=away + FINE, commit=away + COMMITS))
+    (tmp_path / "away").touch()
+    with begun(tmp_path, "run", "pipeline.py", "--workers", "0") as process:
+        assert process.stderr is not None
+        assert "Source: read raised ConnectionError: nobody there" in process.stderr.readline()
+        (tmp_path / "away").unlink()
+        code, _, err = ended(process)
+    assert code == 0, err
+    assert "Source: it is there again" in err
+    assert "Sink has all 3 rows of the stream" in err
+
+
+def test_a_sink_that_has_forgotten_what_it_had_stops_the_stream(tmp_path: Path, muster: Muster) -> None:
+    (tmp_path / "in.csv").write_text("n,text\n" + lines(3))
+    (tmp_path / "in.csv.end").touch()
+    written(tmp_path)
+    assert muster("run", "pipeline.py", "--workers", "0").code == 0
+    shutil.rmtree(tmp_path / "got")
+    run = muster("run", "pipeline.py", "--workers", "0")
+    assert (run.code, "open says that 0 is the last number" in run.err) == (3, True), run.err
+
+
+def test_what_is_no_source_or_sink_is_refused() -> None:
+    for wrong, why in (
+        (own_ends.LinesOfFile, "it is a class. Pass an object of it"),
+        ("orders", "it has no method 'open' and no 'read'"),
+        (own_ends.Folder("x"), "it has no method 'read' and no 'acknowledge'"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            the_module.read_from(wrong)  # type: ignore[arg-type]

@@ -297,7 +297,7 @@ def test_what_cannot_be_sent_is_refused_in_words(tmp_path: Path, muster: Muster)
         ended = muster("run", "pipeline.py")
         assert (ended.code, why in ended.err) == (2, True), (place, more, ended.err)
     for text, flags, why in (
-        ("read_csv('a.csv')", (), "rows are sent behind follow_csv and listen_tcp"),
+        ("read_csv('a.csv')", (), "rows go on behind follow_csv, listen_tcp and read_from"),
         ("listen_tcp('').write_csv('also/')", (), "this one has 'also/' and send_tcp('host:1')"),
         (
             "listen_tcp('127.0.0.1:0').map_batches('os:fspath')",

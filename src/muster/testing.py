@@ -1,5 +1,7 @@
 """Stand-ins for an engine, a clock and a cloud, for muster's own tests and for those of its users: no test waits.
 
+``check_source`` and ``check_sink`` put a source and a sink of your own to the test, as muster relies on them.
+
 What ``kills``, ``kills_on``, ``fails_on`` and ``seconds`` are given is a request. A ``Task`` has the function called on
 the rows from ``lo`` up to ``hi``, which is not among them, of the input that is number ``file``, all counted from 0.
 Where ``condemned`` is not empty, it is not called: the rows go to the rejects for that reason. Several small files may
@@ -39,9 +41,10 @@ from muster._engines.fake.worker import FakeWorker, Machines
 from muster._engines.lanes import Lanes
 from muster._model import Slots, Task
 from muster._run.staffing.bodies import make_body
+from muster._streams.contracts import check_sink, check_source
 from muster.errors import EngineError, UsageError
 
-__all__ = ["FakeClock", "FakeCloud", "FakeEngine", "Task"]
+__all__ = ["FakeClock", "FakeCloud", "FakeEngine", "Task", "check_sink", "check_source"]
 
 
 def _spares_all(*_: object) -> bool:

@@ -30,7 +30,7 @@ class StreamSource(Protocol):
         """Get ready, such as by connecting. An object that was closed may be opened again."""
 
     def read(self, position: str, limit: int) -> StreamRows | None:
-        """Give rows behind a position, about ``limit`` bytes of them at the most; ``""`` is the start.
+        """Give rows behind a position; ``""`` is the start. At least one, if it is there, and about ``limit`` bytes.
 
         Where nothing is there, wait for a moment, a tenth of a second at the most. ``None``: nothing ever comes any
         more. Unless ``columns`` are named, the first row at the start is the header, as in a file.
