@@ -351,7 +351,7 @@ def test_every_row_of_a_group_that_fails_is_in_the_rejects_and_the_others_are_do
 def test_a_retry_of_bad_groups_is_refused_in_words(clicks: Path) -> None:
     with pytest.warns(muster.RejectedRowsWarning):
         through(clicks, fails_for_some)
-    with pytest.raises(UsageError, match="had groups"):
+    with pytest.raises(UsageError, match="a group needs all of its rows"):
         muster.retry(clicks.parent / "out.csv")
 
 

@@ -219,6 +219,8 @@ def test_a_row_that_fails_is_rejected_alone_and_leaves_nothing_in_the_states(
         assert (one["step"], one["error"]) == ("half_way", f"ValueError: unlucky {row['seconds']}")
         assert one.get("key") == (str(row["user"]) if columns else None)
         assert f"'user': {row['user']}, " in one["raw"]
+    with pytest.raises(UsageError, match="went on without a row that was rejected"):
+        muster.retry(clicks.parent / "out.csv")
 
 
 def through(source: Path, step: Callable[..., Any] | str, **options: Any) -> muster.Result:  # noqa: ANN401 (of a run)

@@ -36,6 +36,13 @@ from muster.errors import UsageError
 _WHERE: Final = {"workers": None, "cluster": None, "machines": None, "on": None}
 """The options that say where tasks run: who gives one of them gives all."""
 
+_NO_STATES: Final = (
+    "had states: that of a key went on without a row that was rejected, and the rows behind it were worked out of that"
+)
+_NO_GROUPS: Final = (
+    "had groups: a group needs all of its rows, and where it stands in the output is not kept once that is there"
+)
+
 
 class RetryResult(NamedTuple):
     """What a retry came to, and how many rows were bad before it."""
@@ -147,11 +154,11 @@ def _bad_rows(past: Past) -> int:
 
 def _job(past: Past, *, inputs: Sequence[str], options: dict[str, Any]) -> Job:
     """Ask for what was asked for, with some options laid over."""
-    if past.asked.get("groups"):
+    if exchanges := past.asked.get("groups"):
+        why = _NO_STATES if any(one[-1] == "state" for one in exchanges) else _NO_GROUPS
         raise UsageError(
-            f"Run {past.run} had groups or states, and its bad rows cannot be retried by themselves: a group needs all"
-            " of its rows, and a state all rows before. Mend the function or the input, then run the whole again: the"
-            " same muster run, with --fresh."
+            f"Run {past.run} {why}, so its bad rows cannot be retried by themselves. Mend the function or the input,"
+            " then run the whole again: the same muster run, with --fresh."
         )
     before = job_of(dict(past.asked))
     names = [shown(name) for name in inputs]
