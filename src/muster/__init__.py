@@ -32,7 +32,7 @@ What there is; help(muster.run), for example, says all about one:
     read_json            Begin a pipeline over JSON lines.
     read_parquet         Begin a pipeline over Parquet.
     follow_csv           Begin a pipeline that follows CSV or TSV.
-    listen_tcp           Begin a pipeline over rows of CSV that senders send to ``place``.
+    listen_tcp           Begin a pipeline over rows that senders send to ``place``.
     follow_redis         Begin a pipeline over the entries of a stream of Redis.
     read_from            Begin a pipeline over rows of a source of your own.
     StreamSource         Where a stream takes rows from.

@@ -10,8 +10,14 @@ from muster.errors import UsageError
 P = TypeVar("P")
 
 
-def merged(first: P, other: P) -> P:
-    """Have one pipeline read what two read: files of one kind. Raises ``UsageError`` for what does not go together."""
+def merged(first: P, *others: P) -> P:
+    """Have one pipeline read what all of them do. Raises ``UsageError`` for what does not go together."""
+    for other in others:
+        first = _both(first, other)
+    return first
+
+
+def _both(first: P, other: P) -> P:
     one: Any = first
     two: Any = other
     if not isinstance(other, type(first)):
@@ -50,13 +56,9 @@ def _followed(one: Follow | None, two: Follow | None) -> Follow | None:
 
 def _differing(one: Options, two: Options) -> Iterator[str]:
     """Name what is set otherwise, by what users call it."""
-    for own in ("dialect", "reading"):
-        mine, theirs = getattr(one, own), getattr(two, own)
-        yield from (
-            part.name for part in dataclasses.fields(mine) if getattr(mine, part.name) != getattr(theirs, part.name)
-        )
-    names = {part.name for part in dataclasses.fields(one)} - {"dialect", "reading", "input_format"}
-    yield from (name for name in names if getattr(one, name) != getattr(two, name))
+    yield from _unlike(one.dialect, two.dialect)
+    yield from _unlike(one.reading, two.reading)
+    yield from {*_unlike(one, two)} - {"dialect", "reading", "input_format"}
     if one.input_format != two.input_format:
         yield "formats"
 

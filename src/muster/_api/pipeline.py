@@ -80,16 +80,11 @@ class Pipeline(ToServers):
 
     @from_the_callers_line
     def merge(self, *others: "Pipeline") -> "Pipeline":
-        """Add the rows that others read, behind these: ``muster.read_csv("a.csv").merge(muster.read_csv("b.csv"))``.
+        """Add the rows that others read behind these, as ``pd.concat`` does, before any function.
 
-        It is as ``pd.concat`` in the order given, before any function: types are those of all rows, and files have the
-        same columns, in any order. All are read in one way, so the options are the same. Behind :func:`follow_csv` new
-        rows come as they are found, each file's in order, and a run that goes on has them in the same order.
+        The options of all are the same: ``muster.read_csv("a.csv").merge(muster.read_csv("b.csv"))``.
         """
-        whole = self
-        for other in others:
-            whole = merged(whole, other)
-        return whole
+        return merged(self, *others)
 
     @from_the_callers_line
     def map_batches(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, Final, Literal, Unpack
 
+from muster._api.decoding import Decode, decoded
 from muster._api.given import inputs_of, own_end
 from muster._api.options import DTypes, check_framing, check_whole, names_of, spelled_out
 from muster._api.pipeline import AS_NAMED, Paths, Pipeline
@@ -46,6 +47,7 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     *,
     columns: Sequence[str] | None = None,
     framing: Literal["length", "lines"] = "length",
+    decode: Decode = "csv",
     every: float = 0.05,
     dtype: DTypes | None = None,
     spool_bytes: int = 256_000_000,
@@ -56,7 +58,7 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     token: str | PathLike[str] | None = None,
     **options: Unpack[CellOptions],
 ) -> Pipeline:
-    """Begin a pipeline over rows of CSV that senders send to ``place``, ``"host:port"``; a host may be left out.
+    """Begin a pipeline over rows that senders send to ``place``, ``"host:port"``; a host may be left out.
 
     Senders are ``muster send``, or any program that writes frames, such as that of the seed system. The first frame of
     each connection is the header, unless ``columns`` names the columns. It goes on until somebody stops it: ``muster
@@ -65,6 +67,9 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     done exactly once, whatever is killed; run again, the pipeline goes on with it.
 
     - ``framing``: ``"length"``, four bytes with the length before each row, or ``"lines"``, a newline behind it.
+    - ``decode``: what a frame holds. ``"csv"``: a row; ``"json"``: an object of JSON; or a function of yours that gets
+      the ``bytes`` of a frame and returns a dict, a row. ``columns`` then names those of the rows, and ``dtype`` has a
+      type for some. ``"bytes"``: rows have one column ``payload``, with the ``bytes``.
     - ``spool_bytes``: so much may wait on the disk to be done; then senders wait.
     - ``connections`` at a time; ``idle``: seconds after which one is closed from which nothing comes.
     - ``tls_cert`` and ``tls_key``: have all connections use TLS. ``token``: a file; only senders that show the token in
@@ -87,7 +92,11 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
         spool_bytes,
         *(None if path is None else fspath(path) for path in (tls_cert, tls_key, token)),
     )
-    return Pipeline((place or ":",), options=options_of(options, dtype), follow=Follow(checked_every(every), listen))
+    follow = Follow(checked_every(every), listen)
+    if decode != "csv":
+        begun = Pipeline((place or ":",), follow=follow)
+        return decoded(begun, decode, columns=listen.columns, dtype=names_of(dtype), options=options)
+    return Pipeline((place or ":",), options=options_of(options, dtype), follow=follow)
 
 
 @spelled_out(CellOptions)

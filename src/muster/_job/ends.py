@@ -1,6 +1,6 @@
 """What a stream reads from and where its rows go, which is not files: TCP, or a source and a sink of the user's own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -94,6 +94,8 @@ class ListenTcp:
     tls_key: str | None = None
     token: str | None = None
     """A file that holds it."""
+    has_payloads: bool = field(default=False, kw_only=True)
+    """Frames are no rows yet: the first step makes one of each."""
 
     @property
     def call(self) -> str:

@@ -18,7 +18,7 @@ from .groups import (
     StepChain,
     chains_of,
 )
-from .inputs import WRITTEN, Column, LocalCopy, Part, Source, Stored
+from .inputs import PAYLOAD, WRITTEN, Column, LocalCopy, Part, Source, Stored
 from .measures import Load, Seconds, StepMeasure
 from .outcomes import Fault, Outcome, Outcomes, Reason, Warned
 from .pieces import Piece, PieceLocation, Span
@@ -47,6 +47,7 @@ __all__ = [
     "NEVER",
     "NO_FILE",
     "NO_TIME",
+    "PAYLOAD",
     "PLACES_TOGETHER",
     "WINDOW",
     "WINDOW_END",

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
+PAYLOAD: Final = "payload"
+"""The column of a stream whose frames are no rows of CSV: what came, which the first step makes rows of."""
+
 WRITTEN: Final = ", written "
 """What stands in a stamp between the tag of a file and its time of writing, where one alone does not do."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from .hello import Hello, HelloError
-from .lines import TornRowError, as_lines, is_torn, split_header
+from .lines import TornRowError, as_lines, as_texts, is_torn, split_header
 from .listening import Listening
 from .positions import Mark, StreamState
 
@@ -134,10 +134,10 @@ class Inbox:
             self.has_come.set()
         fault = ""
         try:
-            text = as_lines(payloads, delimiter=self._listening.delimiter)
+            text = self._lines(payloads)
         except TornRowError as error:
             fault, payloads = str(error), payloads[: error.at]
-            text = as_lines(payloads, delimiter=self._listening.delimiter)
+            text = self._lines(payloads)
         if payloads:
             if not self._batch.texts:
                 self._batch.since = time.monotonic()
@@ -148,6 +148,11 @@ class Inbox:
                 self._marks[stream] = self._batch.marks[stream] = Mark(mark.safe + len(payloads))
             self.has_come.set()
         return fault
+
+    def _lines(self, payloads: Sequence[bytes]) -> bytes:
+        if self._listening.has_payloads:
+            return as_texts(payloads)
+        return as_lines(payloads, delimiter=self._listening.delimiter)
 
     def end(self, stream: str) -> None:
         """Take the end of a stream, or of a connection that named none."""

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Final
 
@@ -32,6 +33,11 @@ def as_lines(payloads: Sequence[bytes], *, delimiter: str) -> bytes:
             if _QUOTE in payload and not is_usual(payload) and is_torn(payload, delimiter=delimiter):
                 raise TornRowError(at)
     return text
+
+
+def as_texts(payloads: Sequence[bytes]) -> bytes:
+    """Write each payload as base64, so that it is one line and one cell, whatever bytes it has."""
+    return b"".join(map(b2a_base64, payloads))
 
 
 @functools.cache

@@ -22,6 +22,8 @@ class Listening:
     """What separates cells; empty for JSON lines."""
     has_header: bool = True
     """Whether the first frame of a connection, or its hello, is a header."""
+    has_payloads: bool = False
+    """Whether frames are no rows yet: each is kept as a text, which a step makes a row of."""
     connections: int = 5000
     idle: float = 600.0
     """Seconds after which a connection is closed from which nothing comes."""

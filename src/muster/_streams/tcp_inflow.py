@@ -30,6 +30,7 @@ def listening(asked: ListenTcp, *, delimiter: str, why_no_header: Callable[[byte
         asked.framing,
         delimiter=delimiter,
         has_header=not asked.columns,
+        has_payloads=asked.has_payloads,
         connections=asked.connections,
         idle=asked.idle,
         tls=tls,
