@@ -73,6 +73,10 @@ def test_each_row_arrives_once_whatever_is_killed_and_the_source_ends_the_stream
     assert code == 0, (seed, err)
     assert got(tmp_path) == doubled(rows), seed
     assert "nothing comes any more" in err
+    assert (
+        "Its source has ended, and all that had come is done"
+        in (tmp_path / "Folder.muster" / "journal.jsonl").read_text()
+    )
     assert f"Folder has all {rows:,} rows of the stream" in err
     assert (tmp_path / "in.csv.done").read_text() == str((tmp_path / "in.csv").stat().st_size)
 

@@ -268,6 +268,7 @@ class _Flow:
         self._committed_at: float | None = None
         self._follow = self._run.job.follow or Follow()
         self._has_room = True
+        self._why_it_ends = "It was asked to stop"
         self._due = 0.0
         """When the next epoch may begin."""
 
@@ -283,6 +284,7 @@ class _Flow:
             if not is_ending and (has_ended or self._stop.is_there()):
                 is_ending = True
                 why = "nothing comes any more" if has_ended else "asked to stop"
+                self._why_it_ends = "Its source has ended" if has_ended else "It was asked to stop"
                 self._source.end()
                 self._sink.expect_end()
                 self._teller.say("ending", note=f"{why}: what has come until now is done first")
@@ -381,7 +383,9 @@ class _Flow:
             self._teller.note(f"{plural(late, 'row')} came too late for their windows, since the stream began")
         run, totals, before = self._run, self._epochs.past.totals, self._began_with
         self._epochs.tell()
-        self._teller.record.write(events.Stopped(OnPurpose.STOP, "It was asked to stop, and had done what there was."))
+        self._teller.record.write(
+            events.Stopped(OnPurpose.STOP, f"{self._why_it_ends}, and all that had come is done.")
+        )
         workers, machines = self._epochs.workplace.had(self._teller.observer.there)
         self._teller.say()
         return Result(
