@@ -258,3 +258,21 @@ def test_what_pip_has_put_into_any_folder_of_the_search_path_is_a_library(tmp_pa
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["['1.5']", "['beside', '__main__']", "False"], done.stderr
+
+
+def test_a_library_whose_package_could_not_be_loaded_is_still_a_library(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "serve" / "generated").mkdir(parents=True)
+    (tmp_path / "lib" / "__init__.py").write_text("")
+    (tmp_path / "lib" / "serve" / "__init__.py").write_text("from .generated import made\nraise ImportError\n")
+    (tmp_path / "lib" / "serve" / "generated" / "made.py").write_text("")
+    (tmp_path / "lib-1.5.dist-info").mkdir()
+    (tmp_path / "lib-1.5.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lib\nVersion: 1.5\n")
+    (tmp_path / "lib-1.5.dist-info" / "RECORD").write_text("lib/__init__.py,,\n")
+    asked = (
+        f"import contextlib, sys\nsys.path.append({str(tmp_path)!r})\n"
+        "with contextlib.suppress(ImportError):\n    import lib.serve\n"
+        "from muster._user_code.origins import is_users_module\n"
+        "print([is_users_module(name) for name in sorted(sys.modules) if name.partition('.')[0] == 'lib'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", asked], cwd="/", check=True, capture_output=True, text=True)
+    assert ended.stdout == "[False, False, False]\n"

@@ -81,7 +81,10 @@ def is_users_module(name: str) -> bool:
     specification = getattr(module, "__spec__", None)
     file = getattr(module, "__file__", None) or getattr(specification, "origin", None) or ""
     if not file and specification is not None:  # a package in several folders
-        file = next(iter(getattr(module, "__path__", ())), "")
+        try:
+            file = next(iter(getattr(module, "__path__", ())), "")
+        except KeyError:  # the package that it is in could not be loaded, and nobody knows its folders any more
+            return is_users_module(name.partition(".")[0])
     return is_users(str(file))
 
 
