@@ -198,7 +198,7 @@ site: .venv/.site-installed ## build the site of README and docs in site/, to be
 
 lock: install ## compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
-	  --extra remote --extra polars --extra redis --extra aws --extra watch --extra examples --extra dev -o requirements.lock
+	  --extra remote --extra polars --extra redis --extra kafka --extra aws --extra watch --extra examples --extra dev -o requirements.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \
 	  --extra bench -c requirements.lock -o requirements-bench.lock
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml \

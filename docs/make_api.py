@@ -22,6 +22,7 @@ CHAPTERS = {
         "follow_csv",
         "listen_tcp",
         "follow_redis",
+        "follow_kafka",
         "read_from",
         "Pipeline",
         "Groups",

@@ -13,7 +13,7 @@ GROUPS = {
     "When it goes wrong": ("bad-rows", "resume", "slow", "faq"),
     "More machines": ("clusters", "aws", "stores", "buckets", "watch"),
     "Look up": (
-        *("cli", "api", "functions", "groups", "windows", "states", "streams", "redis", "sources-and-sinks"),
+        *("cli", "api", "functions", "groups", "windows", "states", "streams", "redis", "kafka", "sources-and-sinks"),
         *("types", "read-csv", "files"),
     ),
     "Judge": ("promises", "limits", "security", "benchmarks", "CHANGELOG", "CONTRIBUTING"),

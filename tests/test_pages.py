@@ -32,6 +32,7 @@ REASONS = {
     "cluster": "starts Ray nodes: test_cluster.py does the same",
     "aws": "needs an account of AWS: test_aws_setup.py has a pretended region",
     "server": "serves until Ctrl-C: test_watch_server.py does the same",
+    "kafka": "needs a broker of Kafka: test_kafka.py starts one",
     "redis": "needs a server of Redis: test_redis.py starts one",
     "bucket": "needs a store: test_stores.py has one",
     "service": "needs systemd, cron or another program that runs jobs",

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent.parent
-EXTRAS = ("remote", "redis", "polars", "cluster", "watch", "examples")
+EXTRAS = ("remote", "redis", "kafka", "polars", "cluster", "watch", "examples")
 FUNCTION = "def double(df):\n    df['b'] = df['a'] * 2\n    return df\n"
 
 

@@ -33,6 +33,7 @@ What there is; help(muster.run), for example, says all about one:
     read_parquet         Begin a pipeline over Parquet.
     follow_csv           Begin a pipeline that follows CSV or TSV.
     listen_tcp           Begin a pipeline over rows that senders send to ``place``.
+    follow_kafka         Begin a pipeline over the messages of a topic of Kafka.
     follow_redis         Begin a pipeline over the entries of a stream of Redis.
     read_from            Begin a pipeline over rows of a source of your own.
     StreamSource         Where a stream takes rows from.
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from muster._api.pipeline import Pipeline, check, run
     from muster._api.reading import read_csv, read_json, read_parquet
     from muster._api.retry import retry
-    from muster._api.servers import follow_redis
+    from muster._api.servers import follow_kafka, follow_redis
     from muster._api.streams import follow_csv, listen_tcp, read_from
     from muster._dialects import Dialect
     from muster._hourly.python import Runs, run_each, run_since_last
@@ -91,7 +92,7 @@ _ROOMS: Final = {
     "_api.pipeline": ("Pipeline", "check", "run"),
     "_api.reading": ("read_csv", "read_json", "read_parquet"),
     "_api.retry": ("retry",),
-    "_api.servers": ("follow_redis",),
+    "_api.servers": ("follow_kafka", "follow_redis"),
     "_api.streams": ("follow_csv", "listen_tcp", "read_from"),
     "_version": ("__version__",),
     "errors": (
@@ -120,6 +121,7 @@ __all__ = [
     "UserCodeError",
     "check",
     "follow_csv",
+    "follow_kafka",
     "follow_redis",
     "generate",
     "listen_tcp",

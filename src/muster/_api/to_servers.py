@@ -1,12 +1,14 @@
 """Methods of a pipeline that have its rows go to servers."""
 
+from collections.abc import Mapping
 from os import PathLike
-from typing import Self
+from typing import Any, Literal, Self
 
 from muster._api import sending
 from muster._api.options import check_whole
 from muster._job import WriteTo
 from muster._show.callers import from_the_callers_line
+from muster.errors import UsageError
 
 
 class ToServers:
@@ -42,4 +44,39 @@ class ToServers:
             check_whole("maxlen", maxlen, least=1)
         sink = RedisSink(url, stream, maxlen=maxlen)
         asked = WriteTo(sink, sink.place.name, spool_bytes, by="send_redis")
+        return sending.to_sink(self, asked, encode="json", folder=folder)
+
+    @from_the_callers_line
+    def send_kafka(  # noqa: PLR0913 (each is given by its name)
+        self,
+        brokers: str,
+        topic: str,
+        *,
+        encode: Literal["json", "csv"] = "json",
+        key: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        folder: str | PathLike[str] | None = None,
+        spool_bytes: int = 256_000_000,
+    ) -> Self:
+        """Send rows to a topic of Kafka, ``send_kafka("127.0.0.1:9092", "done")``.
+
+        A row is the value of a message. Each is there exactly once, whatever is killed, for readers that read what is
+        committed: those of an epoch are one transaction, which also keeps how many there are by then. Needs the extra
+        ``kafka``.
+
+        - ``encode``: values are objects of ``"json"``, or rows of ``"csv"``, without a header.
+        - ``key``: the column whose value is the key of a message: rows of one key stay in order. None: none has one.
+        - ``settings``: those of librdkafka, such as ``{"security.protocol": "SASL_SSL", "sasl.username": ...}``.
+        - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: the place.
+        - ``spool_bytes``: so much may wait on the disk; then nothing more is read.
+
+        `muster help kafka` has more.
+        """
+        from muster._streams.kafka_client import Topic
+        from muster._streams.kafka_sink import KafkaSink
+
+        if encode not in {"json", "csv"}:
+            raise UsageError(f"encode={encode!r}: it is 'json' or 'csv'.")
+        named = Topic(brokers, topic, settings, call="send_kafka")
+        asked = WriteTo(KafkaSink(named, encode=encode, key=key), named.name, spool_bytes, by="send_kafka")
         return sending.to_sink(self, asked, encode="json", folder=folder)

@@ -19,6 +19,7 @@ _MAKE_PIPELINES: Final = frozenset(
         "write_json",
         "send_tcp",
         "send_redis",
+        "send_kafka",
         "write_to",
     }
 )

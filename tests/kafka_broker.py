@@ -1,0 +1,138 @@
+"""A real broker of Kafka for tests: one node, in a folder of its own, killed and started again as a test likes."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from waiting import until
+
+HOST = "127.0.0.1"
+POM = Path(__file__).parents[1] / ".ci" / "kafka" / "pom.xml"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "muster-tests"
+"""Where ``.ci/get-kafka`` puts it: that of the user, whose home tests do not have."""
+
+SETTINGS = """
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.quorum.bootstrap.servers={host}:{controller}
+log.dirs={folder}/log
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+log.cleaner.enable=false
+log.flush.interval.messages=1
+num.network.threads=1
+num.io.threads=2
+"""
+
+
+def lacking() -> str:
+    """Say what is missing to start one; empty where nothing is."""
+    if shutil.which("java") is None:
+        return "there is no java"
+    return "" if jars().is_dir() else "there is no Kafka: type .ci/get-kafka"
+
+
+def jars() -> Path:
+    found = re.search(r"<version>(.*)</version>", POM.read_text())
+    assert found
+    return CACHE / f"kafka-{found[1]}"
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class KafkaBroker:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self.place = f"{HOST}:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        text = SETTINGS.format(host=HOST, port=self.port, controller=free_port(), folder=folder)
+        (folder / "settings").write_text(text)
+        settings = str(folder / "settings")
+        made = ["format", "--standalone", "--cluster-id", "muster-tests-kafka-000", "--config", settings]
+        subprocess.run(self._java("kafka.tools.StorageTool", *made), check=True, stdout=subprocess.DEVNULL)
+        self.start()
+
+    def _java(self, *words: str) -> list[str]:
+        quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx400m", "-Xshare:auto"]
+        return ["java", *quick, "-cp", f"{jars()}/*", *words]
+
+    def start(self) -> None:
+        with (self._folder / "said").open("ab") as said:
+            command = self._java("kafka.Kafka", str(self._folder / "settings"))
+            self._process = subprocess.Popen(command, stdout=said, stderr=said)
+        until(self._answers, 60)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "said").read_text()[-2000:]
+        try:
+            AdminClient({"bootstrap.servers": self.place, "log_level": 0}).list_topics(timeout=1)
+        except KafkaException:
+            return False
+        return True
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def topic(self, *, partitions: int = 1, **settings: str) -> str:
+        """Make a topic of a new name."""
+        name = f"t{uuid.uuid4().hex[:8]}"
+        admin = AdminClient({"bootstrap.servers": self.place})
+        for made in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
+            made.result(30)
+        return name
+
+    def values(self, topic: str) -> list[bytes]:
+        """Read what is committed in the one partition of a topic."""
+        settings = {"bootstrap.servers": self.place, "group.id": "test", "isolation.level": "read_committed"}
+        consumer = Consumer({**settings, "enable.auto.commit": False, "enable.partition.eof": True})
+        found: list[bytes] = []
+        try:
+            consumer.assign([TopicPartition(topic, 0, 0)])
+            while (message := consumer.poll(30)) is not None and message.error() is None:
+                found.append(message.value() or b"")
+        finally:
+            consumer.close()
+        return found
+
+
+@contextlib.contextmanager
+def kafka_broker(folder: Path) -> Iterator[KafkaBroker]:
+    """Start one; where it cannot be started, CI fails, and others skip the test."""
+    if why := lacking():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+    broker = KafkaBroker(folder)
+    try:
+        yield broker
+    finally:
+        broker.kill()

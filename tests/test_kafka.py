@@ -1,0 +1,171 @@
+"""Topics of Kafka as sources and sinks, on a real broker that is killed as the stream is."""
+
+import contextlib
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+import muster as muster_
+from conftest import begun
+from kafka_broker import KafkaBroker, kafka_broker
+from muster._job import StreamRows
+from muster._streams.kafka_client import Topic
+from muster._streams.kafka_sink import KafkaSink
+from muster._streams.kafka_source import KafkaSource
+from muster._streams.rows_of_fields import RowsWanted
+from waiting import until
+
+CODE = """
+import muster
+def step(df):
+    return df.assign(double=df["n"] * 2)
+source = muster.follow_kafka({place!r}, {topic!r}, every=0.0)
+pipeline = source.map_batches(step).send_kafka({place!r}, {to!r}, folder="out")
+"""
+
+pytestmark = pytest.mark.waits("together")  # in one process, which starts one broker
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    with kafka_broker(tmp_path_factory.mktemp("kafka")) as made:
+        yield made
+
+
+def send(broker: KafkaBroker, topic: str, *values: bytes) -> None:
+    producer = Producer({"bootstrap.servers": broker.place, "acks": "all", "log_level": 0})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(60) == 0
+
+
+@contextlib.contextmanager
+def source(
+    broker: KafkaBroker, topic: str, *, decode: str = "json", columns: tuple[str, ...] = (), **wanted: str
+) -> Iterator[KafkaSource]:
+    asked = RowsWanted(columns, **wanted)  # type: ignore[arg-type] # words that there are
+    made = KafkaSource(Topic(broker.place, topic, None, call="follow_kafka"), asked, decode=decode)  # type: ignore[arg-type]
+    with contextlib.closing(made):
+        made.open()
+        yield made
+
+
+def read(made: KafkaSource, position: str = "", *, after: int = 100) -> StreamRows:
+    """Read until rows come, as a stream does."""
+    for _ in range(after):
+        found = made.read(position, 1 << 20)
+        assert found is not None
+        if found.text:
+            return found
+        position = found.position
+    raise AssertionError("no rows have come")
+
+
+def test_each_message_is_done_once_whatever_is_killed(broker: KafkaBroker, tmp_path: Path) -> None:
+    """The stream three times, and the broker once, at moments that are drawn."""
+    seed = random.randrange(1 << 32)  # noqa: S311 (moments, no secrets)
+    dice, rows, kills = random.Random(seed), 3000, 3  # noqa: S311 (likewise)
+    topic, to = broker.topic(), broker.topic()
+    (tmp_path / "pipeline.py").write_text(CODE.format(place=broker.place, topic=topic, to=to))
+    sent = 0
+    for at in range(kills + 1):
+        with begun(tmp_path, "run", "pipeline.py", "--workers", "0") as process:
+            more = rows - sent if at == kills else dice.randrange(rows // kills)
+            send(broker, topic, *(b'{"n":%d}' % n for n in range(sent, sent + more)))
+            sent += more
+            aim = dice.randrange(sent + 1)
+            until(lambda aim=aim: len(broker.values(to)) >= aim or process.poll() is not None)  # type: ignore[misc]
+            if at == kills - 1:
+                broker.kill()
+                broker.start()
+            if at < kills:
+                process.kill()
+            else:
+                until(lambda: len(broker.values(to)) >= rows or process.poll() is not None)
+                (tmp_path / "out.muster" / "stop").touch()
+            err = process.communicate(timeout=60)[1]
+    found = [json.loads(value) for value in broker.values(to)]
+    assert found == [{"n": n, "double": 2 * n} for n in range(rows)], f"seed {seed}: {err}"
+
+
+def test_messages_that_are_gone_before_they_are_read_are_never_a_silent_gap(broker: KafkaBroker) -> None:
+    topic = broker.topic()
+    send(broker, topic, *(b'{"n":%d}' % n for n in range(3)))
+    with source(broker, topic, start="newest") as newest:
+        begun_at = newest.read("", 1 << 20)
+        assert begun_at is not None
+        with source(broker, topic) as oldest:
+            first = read(oldest)
+        assert first.text == b"n\r\n0\r\n1\r\n2\r\n"
+        send(broker, topic, *(b'{"n":%d}' % n for n in range(3, 9)))
+        assert read(newest, begun_at.position).text == b"n\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n"
+    admin = AdminClient({"bootstrap.servers": broker.place})
+    for done in admin.delete_records([TopicPartition(topic, 0, 7)]).values():
+        done.result(30)
+    with (
+        source(broker, topic) as reader,
+        pytest.raises(muster_.DataError, match=r"partition 0: 4 rows had.*lost='skip'"),
+    ):
+        read(reader, first.position)
+    with source(broker, topic, lost="skip") as skipping:
+        assert read(skipping, first.position).text == b"7\r\n8\r\n"
+
+
+def test_rows_of_csv_and_of_several_partitions_go_by_their_key(broker: KafkaBroker, tmp_path: Path) -> None:
+    (tmp_path / "rows").write_text("".join(json.dumps({"n": n, "who": f"u,{n % 5}"}) + "\n" for n in range(50)))
+    topic = broker.topic(partitions=3)
+    for stream in ("one", "other"):
+        sink = KafkaSink(Topic(broker.place, topic, None, call="send_kafka"), encode="csv", key="who")
+        with contextlib.closing(sink):
+            assert sink.open(stream) == 0
+            sink.prepare(50, tmp_path / "rows")
+        with contextlib.closing(sink):
+            assert sink.open(stream) == 0  # what was not committed has gone
+            sink.prepare(50, tmp_path / "rows")
+            sink.commit(50)
+        with contextlib.closing(sink):
+            assert sink.open(stream) == 50
+    found: list[str] = []
+    with source(broker, topic, decode="csv", columns=("n", "who")) as reader:
+        position = ""
+        while len(found) < 100:
+            some = read(reader, position)
+            found, position = [*found, *some.text.decode().splitlines()], some.position
+    for who in range(5):
+        of_one = [row for row in found if row.endswith(f'"u,{who}"')]
+        once = [f'{n},"u,{who}"' for n in range(who, 50, 5)]
+        assert of_one == 2 * once
+
+
+def test_what_cannot_be_is_said_in_words_without_a_password(broker: KafkaBroker) -> None:
+    topic = broker.topic()
+    send(broker, topic, b"no json")
+    with (
+        source(broker, topic) as reader,
+        pytest.raises(muster_.DataError, match=r"message 0 of partition 0 is no row of"),
+    ):
+        read(reader)
+    secret = {"sasl.password": "swordfish", "no.such.setting": 1}
+    for place, name, settings, why in (
+        (broker.place, "nope", None, "there is no such topic.*kafka-topics.sh"),
+        ("no.such.host.invalid:9092", "x", None, "there is no such host"),
+        (f"eve:swordfish@{broker.place}", "x", None, "a login belongs into settings="),
+        (broker.place, topic, secret, "no.such.setting"),
+        (broker.place, topic, {"group.id": "x"}, "settings= may not have 'group.id'"),
+    ):
+        with pytest.raises(muster_.MusterError, match=why) as raised:  # noqa: PT012 (either may say so)
+            made = KafkaSource(Topic(place, name, settings, call="follow_kafka"), RowsWanted(), decode="json")
+            with contextlib.closing(made):
+                made.open()
+        assert not re.search("swordfish", f"{raised.value}")
+    wrong: list[dict[str, Any]] = [{"decode": "avro"}, {"decode": "csv"}, {"start": "new"}]
+    for given in wrong:
+        with pytest.raises(muster_.UsageError, match=next(iter(given))):
+            muster_.follow_kafka("localhost:9092", "in", **given)
