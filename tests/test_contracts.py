@@ -155,7 +155,7 @@ class InTable:
         (Folder, ""),
         (TwoSteps, "in one step"),
         (Forgets, "another sink's open gives 0"),
-        (ShowsEarly, "that were prepared and not committed"),
+        (ShowsEarly, "that must not: prepared, and not committed"),
         (OneForAll, "for another stream"),
     ],
 )

@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Any, Final
 
 from muster._job import StreamRows, StreamSink, StreamSource
+from muster._words.numbers import plural
+from muster._words.quoted import named
 
 _LIMITS: Final = (1 << 20, 100, 1)
 """Bytes that reads are limited to: all at once, some rows, and as few as a source gives."""
@@ -109,7 +111,7 @@ def check_sink(make: Callable[[], StreamSink], *, parts: Sequence[bytes], seen: 
         _check(done == 0, f"open gives {done!r} for a stream that it never saw, not 0")
         path.write_bytes(parts[0])
         _life(lambda: _handed(make, _rows_in(parts[0]), path, methods=("prepare",)))
-        _check(seen() == 0, f"{seen()} rows are seen that were prepared and not committed")
+        _check(seen() == 0, f"{plural(seen(), 'row')} can be seen that must not: prepared, and not committed")
         for method in ("prepare", "commit"):
             done = _killed_at_each_line(make, method, parts, path, done=done, seen=seen)
         other = _life(lambda: _opened(make, stream=f"{_STREAM}-2"))
@@ -137,8 +139,7 @@ def _killed_at_each_line(  # noqa: PLR0913 (what to do, and where it stands)
         _check(done in wanted, f"{at}: another sink's open gives {done!r}, not {' or '.join(map(str, sorted(wanted)))}")
         _check(
             there == done,
-            f"{at}: {there} rows are seen, and open says that {done} were committed. Rows and number become visible in"
-            " one step",
+            f"{at}: {plural(there, 'row')} can be seen, and open tells {done}. Both become visible in one step",
         )
         if not was_killed:
             break
@@ -200,7 +201,7 @@ def _life(call: Callable[[], object]) -> Any:  # noqa: ANN401 (what it gives)
         try:
             said: tuple[bool, object] = (True, call())
         except BaseException as error:  # noqa: BLE001 (whatever it is: the test says it)
-            said = (False, f"{type(error).__name__}: {error}")
+            said = (False, named(error))
         os.write(writing, pickle.dumps(said))
         os._exit(0)
     os.close(writing)
@@ -220,9 +221,9 @@ def _other(found: bytes, expected: bytes) -> str:
         return ""
     some, all_of = found.splitlines(keepends=True), expected.splitlines(keepends=True)
     if some[: len(all_of)] == all_of:
-        return f"{len(some) - len(all_of)} rows more than there are: {some[len(all_of)]!r:.60}"
+        return f"{plural(len(some) - len(all_of), 'row')} more than there are: {some[len(all_of)]!r:.60}"
     at = next((at for at, (one, two) in enumerate(zip(some, all_of, strict=False)) if one != two), len(some))
-    return f"{len(some)} rows in place of {len(all_of)}; row {at} is {[*some, b'nothing'][at]!r:.60}"
+    return f"{plural(len(some), 'row')} in place of {len(all_of)}; row {at} is {[*some, b'nothing'][at]!r:.60}"
 
 
 def _check(is_so: object, why: str) -> None:
