@@ -79,6 +79,9 @@ def test_each_row_arrives_once_whatever_is_killed_and_the_source_ends_the_stream
     )
     assert f"Folder has all {rows:,} rows of the stream" in err
     assert (tmp_path / "in.csv.done").read_text() == str((tmp_path / "in.csv").stat().st_size)
+    with begun(tmp_path, "report", "-o", "report.html") as process:
+        assert ended(process)[0] == 0
+    assert "Stopped by the end of its source" in (tmp_path / "report.html").read_text()
 
 
 MISBEHAVING = """

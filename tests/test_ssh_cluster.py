@@ -126,6 +126,13 @@ def others() -> Iterator[Hosts]:
 
 
 @pytest.fixture
+def four() -> Iterator[Hosts]:
+    require_hosts()
+    with make_hosts(4) as made:
+        yield made
+
+
+@pytest.fixture
 def ending(muster: Muster) -> Iterator[None]:
     yield
     muster("down", "--all")
@@ -229,9 +236,10 @@ def test_a_host_that_is_cut_off_costs_no_other_its_lease_and_none_outlives_the_r
 
 @pytest.mark.usefixtures("ending")
 def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_time_and_groups_go_over_it(
-    muster: Muster, folder: Path, hosts: Hosts
+    muster: Muster, folder: Path, four: Hosts
 ) -> None:
-    end = muster("up", "--machines", "2", "--on", write_file(folder, hosts))
+    hosts = four
+    end = muster("up", "--machines", "4", "--on", write_file(folder, hosts))
     assert end.code == 0, end.err
     with working(folder) as running:
         hosts.cut(hosts[0])
@@ -242,15 +250,14 @@ def test_a_link_that_is_cut_for_half_a_minute_and_then_slow_costs_the_run_only_t
         hosts.mend(hosts[0])
         hosts.mend(hosts[1])
         hosts.slow(hosts[1], 40, 0.01)
-        hurry(hosts, hosts[0], hosts[1])
+        hurry(hosts, *hosts)
         out, err = running.communicate(timeout=SECONDS)
     assert_right(folder, running.returncode, out, err)
     assert_groups_are_right(folder, hosts)
-    hosts.mend(hosts[1])
 
 
 def assert_groups_are_right(folder: Path, hosts: Hosts) -> None:
-    """Run stages on two hosts: each has read some of the rows, the first one only when the other has begun."""
+    """Run stages on four hosts: the first one reads only when another has begun."""
     hosts.inside(hosts[0], HURRY).unlink()
     visits = pd.DataFrame({"user": [at * at % 97 for at in range(3000)], "x": [at * 7919 % 1009 for at in range(3000)]})
     visits.to_csv(folder / "visits.csv", index=False)
@@ -272,7 +279,7 @@ def assert_groups_are_right(folder: Path, hosts: Hosts) -> None:
         out, err = running.communicate(timeout=SECONDS)
     assert running.returncode == 0, err
     result = Ended(0, out, err).json
-    assert (result["rows_in"], result["machines"]) == (3000, 2)
+    assert (result["rows_in"], result["machines"]) == (3000, 4)
     visits["total"] = visits.groupby("user")["x"].cumsum()
     expected = pd.concat(group.assign(n=len(group)).nlargest(2, "total") for _, group in visits.groupby("x"))
     expected = expected.assign(twice=2 * expected["total"], row=range(len(expected)))

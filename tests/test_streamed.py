@@ -273,13 +273,14 @@ def test_how_a_stream_stands_ages_with_the_clock_and_begins_anew_with_a_process(
     waited = [[bin_of(0.01), 3]]
     committed = events.Committed(4, [], events.Totals(4, 4, 9, 9, 0), "part")
     sums.take(Entry(committed, 100.0))
-    sums.take(Entry(events.Streamed(4, 10, 2, 1.5, 100.0, unacknowledged=3, waited=waited), 101.0))
+    sums.take(Entry(events.Streamed(4, 10, 2, 1.5, 100.0, unacknowledged=3, watermark=10**6, waited=waited), 101.0))
     now = 500.0 if is_far else 101.0
     told = sums.as_fields(now)
     assert (told["epochs"], told["rows_behind"], told["rows_unacknowledged"]) == (4, 2, 3)
     assert told["seconds_behind"] == 1.5 + now - 101
     assert told["checkpoint_age"] == now - 100
     assert told["latency"]["rows"] == 3
+    assert told["watermark"] == 1.0
     assert 0.01 < told["latency"]["p50"] < 0.012
     sums.take(Entry(events.TryStarted(2, 1, 1), 102.0))
     told = sums.as_fields(now + 1)

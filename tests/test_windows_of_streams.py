@@ -158,10 +158,12 @@ LATE = (
 
 
 @pytest.mark.parametrize("late", ["drop", "keep", "oldest"])
-def test_a_row_that_is_late_is_counted_and_goes_where_it_was_said(tmp_path: Path, late: str) -> None:
+def test_a_row_that_is_late_is_counted_and_goes_where_it_was_said(tmp_path: Path, muster: Muster, late: str) -> None:
     written(tmp_path, f"'1h', time='at', late='{late}'", "agg(n='count', total=('n', 'sum'))")
     said = in_turn(tmp_path, *LATE, "c,2026-01-01 14:00:00,5\n")
     assert "1 row came too late for their windows" in said
+    (run,) = json.loads(muster("runs", "--json").out)
+    assert "windows up to 2026-01-01 14:00:00 are closed, 1 row came too late" in muster("status", run["run"]).out
     noon = "a,2026-01-01 12:00:00,2026-01-01 13:00:00,"
     assert joined(tmp_path).splitlines() == [
         "k,window_start,window_end,n,total",

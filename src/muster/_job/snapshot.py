@@ -43,6 +43,10 @@ class StreamLag:
     """For how long the oldest of them have waited, as far as this process has seen."""
     away: str = ""
     """Why they cannot be sent just now, in words."""
+    watermark: int | None = None
+    """Up to when windows are closed, in microseconds since 1970; ``None`` where no time closes any, or none has yet."""
+    late_rows: int = 0
+    """How many rows came too late for their windows, of all attempts."""
 
     def __str__(self) -> str:
         """Say so in a line."""

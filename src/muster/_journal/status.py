@@ -12,11 +12,15 @@ class RunState(StrEnum):
 
 
 class OnPurpose(StrEnum):
-    """What stops a run on purpose, as the journal names it: Ctrl-C, a signal to end, or ``muster stop``."""
+    """What stops a run on purpose, as the journal names it.
+
+    Ctrl-C, a signal to end, ``muster stop``, or a source of which nothing comes any more.
+    """
 
     INTERRUPT = "KeyboardInterrupt"
     SIGNAL = "Terminated"
     STOP = "Drained"
+    END = "SourceEnded"
 
 
 def became_of(error: str) -> str:

@@ -9,6 +9,9 @@ from .events import Committed, Streamed, Totals, TryStarted
 from .file import Entry
 from .measures import bin_of, bound
 
+_MICROSECONDS: Final = 1e6
+"""In a second."""
+
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
@@ -80,6 +83,11 @@ class StreamSums:
         """Tell for how long the oldest row has waited that the receiver has not acknowledged, by the clock."""
         return self.told.unacknowledged_seconds + self._later(now) if self.told and self.told.unacknowledged else 0.0
 
+    @property
+    def watermark(self) -> float | None:
+        """Tell up to when windows are closed, in seconds since 1970, by the clock of the rows' times."""
+        return self.told.watermark / _MICROSECONDS if self.told and self.told.watermark is not None else None
+
     def as_fields(self, now: float) -> dict[str, Any]:
         """Write how it stands as JSON has it, or how it stood when it was heard of last; what is untold is ``None``."""
         told, waits, age = self.told, self.waits, self.checkpoint_age(now)
@@ -94,6 +102,8 @@ class StreamSums:
             "rows_unacknowledged": told.unacknowledged if told else None,
             "seconds_unacknowledged": round(self.unacknowledged_for(now), 3) if told else None,
             "away": told.away if told else "",
+            "watermark": self.watermark,
+            "late_rows": told.late_rows if told else None,
             "latency": {
                 "rows": sum(waits.values()),
                 **{name: bound(waits, share) for name, share in _SHARES.items()},

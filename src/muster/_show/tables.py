@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from muster._words import duration, latency, moment, plural, size
+from muster._words import duration, latency, moment, plural, size, timestamp
 
 if TYPE_CHECKING:
     from muster._clouds.clusters import Status
@@ -127,6 +127,9 @@ def _lines_of_stream(stream: Mapping[str, Any], *, is_going: bool) -> Iterator[t
     if stream["state_bytes"] is not None:
         keys = "an unknown number" if stream["keys"] is None else f"{stream['keys']:,}"
         yield "keys", f"{keys}, whose states take {size(stream['state_bytes'])}"
+    if stream["watermark"] is not None:
+        late = f", {plural(stream['late_rows'], 'row')} came too late" if stream["late_rows"] else ""
+        yield "watermark", f"windows up to {timestamp(stream['watermark'])} are closed{late}"
     if (rows := stream["rows_unacknowledged"]) is not None:
         waited = f", for {duration(stream['seconds_unacknowledged'])}" if rows else ""
         away = f"; {stream['away']}" if stream["away"] else ""

@@ -115,6 +115,11 @@ _OF_A_STREAM: Final[_Tellers[StreamStanding]] = {
     "muster_stream_checkpoint_age_seconds": ("Since when no epoch was committed.", lambda one: one.checkpoint_age),
     "muster_stream_keys": ("Keys that have a state.", lambda one: one.keys),
     "muster_stream_state_bytes": ("Size of the log of states.", lambda one: one.state_bytes),
+    "muster_stream_watermark_seconds": ("Up to when windows are closed, since 1970.", lambda one: one.watermark),
+    "muster_stream_late_rows": (
+        "Rows that came too late for their windows.",
+        lambda one: one.late_rows if one.watermark is not None else None,
+    ),
     "muster_stream_unacknowledged_rows": ("Rows that no receiver has acknowledged.", lambda one: one.unacknowledged),
     "muster_stream_unacknowledged_seconds": (
         "For how long the oldest of them have waited.",

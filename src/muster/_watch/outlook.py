@@ -16,6 +16,7 @@ _OF_OLD: Final = "SIGTERM"
 _BY: Final[Mapping[str, str]] = {
     OnPurpose.INTERRUPT: "by you (Ctrl-C)",
     OnPurpose.STOP: "by you (muster stop), when it had done what there was",
+    OnPurpose.END: "by the end of its source, when it had done what there was",
 }
 
 

@@ -16,6 +16,7 @@ from .numbers import (
     share,
     short,
     size,
+    timestamp,
     worker_count,
 )
 from .quoted import as_name, bare, named, printable, text_of
@@ -41,5 +42,6 @@ __all__ = [
     "short",
     "size",
     "text_of",
+    "timestamp",
     "worker_count",
 ]

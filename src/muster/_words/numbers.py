@@ -103,6 +103,11 @@ def moment(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
+def timestamp(at: float) -> str:
+    """Write day and time of data, in UTC, or in whatever zone its clock was: ``2026-01-01 11:10:00``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+
+
 def day(at: float) -> str:
     """Write day and time, here, where there is little room."""
     return time.strftime("%b %d, %H:%M", time.localtime(at))

@@ -119,6 +119,13 @@ class Epochs(TaskPhase):
         return True
 
     @property
+    def watermark(self) -> int | None:
+        """Tell up to when windows are closed, in microseconds since 1970; ``None`` where no time closes any."""
+        if self.log is None or not self.past.totals.epochs:
+            return None
+        return self._with_states.kept.windows.watermark
+
+    @property
     def late_rows(self) -> int:
         """Count the rows that came too late for their window."""
         states = self.past.states

@@ -268,7 +268,7 @@ class _Flow:
         self._committed_at: float | None = None
         self._follow = self._run.job.follow or Follow()
         self._has_room = True
-        self._why_it_ends = "It was asked to stop"
+        self._ends_by = OnPurpose.STOP
         self._due = 0.0
         """When the next epoch may begin."""
 
@@ -284,7 +284,7 @@ class _Flow:
             if not is_ending and (has_ended or self._stop.is_there()):
                 is_ending = True
                 why = "nothing comes any more" if has_ended else "asked to stop"
-                self._why_it_ends = "Its source has ended" if has_ended else "It was asked to stop"
+                self._ends_by = OnPurpose.END if has_ended else OnPurpose.STOP
                 self._source.end()
                 self._sink.expect_end()
                 self._teller.say("ending", note=f"{why}: what has come until now is done first")
@@ -334,6 +334,8 @@ class _Flow:
             unacknowledged=sent.rows if sent is not None else None,
             unacknowledged_seconds=round(sent.seconds, 3) if sent is not None else 0.0,
             away=sent.why if sent is not None else "",
+            watermark=self._epochs.watermark,
+            late_rows=self._epochs.late_rows,
         )
 
     def _end_what_was_begun(self) -> None:
@@ -383,9 +385,8 @@ class _Flow:
             self._teller.note(f"{plural(late, 'row')} came too late for their windows, since the stream began")
         run, totals, before = self._run, self._epochs.past.totals, self._began_with
         self._epochs.tell()
-        self._teller.record.write(
-            events.Stopped(OnPurpose.STOP, f"{self._why_it_ends}, and all that had come is done.")
-        )
+        why = "Its source has ended" if self._ends_by is OnPurpose.END else "It was asked to stop"
+        self._teller.record.write(events.Stopped(self._ends_by, f"{why}, and all that had come is done."))
         workers, machines = self._epochs.workplace.had(self._teller.observer.there)
         self._teller.say()
         return Result(

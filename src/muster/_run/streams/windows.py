@@ -48,6 +48,13 @@ class WindowClocks:
         """Give the clock of a stage."""
         return self._clocks.get(number, WindowClock())
 
+    @property
+    def watermark(self) -> int | None:
+        """Tell up to when all stages close windows by what has come; ``None`` where nothing says so."""
+        now = _now()
+        least = min((self._watermark(number, now) for number in self._windows), default=NEVER)
+        return None if least == NEVER else least
+
     def due(self, number: int, lanes: Iterable[int]) -> list[int]:
         """Choose those lanes that may have a window that is to be closed."""
         if number not in self._windows:

@@ -27,6 +27,10 @@ class StreamStanding:
     unacknowledged_seconds: float | None
     away: str
     """Why rows cannot be sent on just now, in words."""
+    watermark: float | None
+    """Up to when windows are closed, in seconds since 1970."""
+    late_rows: int
+    """How many rows came too late for their windows."""
     waits: Mapping[int, int]
     """How long rows took from when they came until they were committed, in bins."""
     waits_seconds: float
@@ -47,6 +51,8 @@ class StreamStanding:
             unacknowledged=told.unacknowledged if told else None,
             unacknowledged_seconds=sums.unacknowledged_for(at) if told and told.unacknowledged is not None else None,
             away=told.away if told else "",
+            watermark=sums.watermark,
+            late_rows=told.late_rows if told else 0,
             waits=sums.waits,
             waits_seconds=told.waited_seconds if told else 0.0,
         )
