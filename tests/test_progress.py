@@ -32,7 +32,7 @@ from muster._progress.actions import (
 )
 from muster._progress.cuts import together
 from muster._progress.progress import Progress
-from muster._progress.queue import FIRST_TASK, LARGEST_TASK, LEAST_TASK_SECONDS, TASK_SECONDS
+from muster._progress.queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
 from muster._progress.schema import by_column, form, united
 from muster._run.history.past import Past
 
@@ -718,13 +718,6 @@ def test_tasks_begin_small_then_take_their_time_and_shrink_towards_the_end() -> 
         assert size <= max(left / 4, part)
         left -= size
     assert sizes[-1] <= 2 * part
-
-
-def test_tasks_of_a_small_input_are_not_cut_smaller_than_it_pays_to_hand_them_over() -> None:
-    part, seconds_a_byte = 2 << 10, 1e-6
-    _, *sizes, last = sizes_of_tasks(parts=64, size=part, seconds_a_byte=seconds_a_byte)
-    assert min(sizes) > LEAST_TASK_SECONDS / seconds_a_byte - part
-    assert last <= max(sizes)
 
 
 def test_no_task_is_larger_than_the_largest_however_fast_the_function_is() -> None:

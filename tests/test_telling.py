@@ -168,7 +168,10 @@ NO_MESSAGES = (
 )
 """Where texts are commands of other programs, or help and errors that only a command line shows."""
 
-NOT_OURS = {"map-public-ip-on-launch"}
+NOT_OURS = {
+    "map-public-ip-on-launch",
+    *("add", "allow-principal", "bootstrap-server", "create", "group", "operation", "topic", "transactional-id"),  # Kafka's
+}
 
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w=-])(?: ((?:'[^']*'|[^\s'])+))?")
 

@@ -24,9 +24,6 @@ LARGEST_TASK: Final = 8 << 20
 FIRST_TASK: Final = 32 << 10
 """How large one is while nobody knows how long the function takes."""
 
-LEAST_TASK_SECONDS: Final = 0.03
-"""No task is made shorter than this so that all workers end together: to hand one over takes a few milliseconds."""
-
 SHORTEST_TASK_SECONDS: Final = 0.2
 """No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
 
@@ -182,8 +179,7 @@ class Queue:
             return min(self._first_size, share / _SPARE_ROUNDS)
         if not (pace := self.paces.of(machine)):
             return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
-        share = max(share * pace / mean, pace * LEAST_TASK_SECONDS)
-        return min(pace * self._task_seconds, self._largest_size, share)
+        return min(pace * self._task_seconds, self._largest_size, share * pace / mean)
 
     def pieces_of(self, index: int, machine: str) -> int:
         """Tell into how many tasks a part is best cut that was just taken for a machine: several towards the end.
