@@ -170,7 +170,16 @@ NO_MESSAGES = (
 
 NOT_OURS = {
     "map-public-ip-on-launch",
-    *("add", "allow-principal", "bootstrap-server", "create", "group", "operation", "topic", "transactional-id"),  # Kafka's
+    *(
+        "add",
+        "allow-principal",
+        "bootstrap-server",
+        "create",
+        "group",
+        "operation",
+        "topic",
+        "transactional-id",
+    ),  # Kafka's
 }
 
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w=-])(?: ((?:'[^']*'|[^\s'])+))?")

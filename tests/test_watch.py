@@ -378,7 +378,7 @@ def metrics_of(*runs: str) -> tuple[str, dict[str, list[Sample]]]:
 
 def test_metrics_follow_the_conventions(tmp_path: Path) -> None:
     story = large(tmp_path)
-    story.write(events.Streamed(3, 10, 2, 1.0, story.at, 5, 600, 7, 1.0, "", [[0, 9]], 1.0))
+    story.write(events.Streamed(3, 10, 2, 1.0, story.at, 5, 600, 7, 1.0, "", [[0, 9]], 1.0, 10**6, 4))
     told, _ = metrics_of(story.run, rejecting(tmp_path).run)
     families = list(text_string_to_metric_families(told))
     assert len(families) > 20

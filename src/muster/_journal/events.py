@@ -327,11 +327,11 @@ class Streamed(NamedTuple):
     unacknowledged: int | None = None
     unacknowledged_seconds: float = 0.0
     away: str = ""
-    watermark: int | None = None
-    late_rows: int = 0
     waited: Sequence[Sequence[int]] = ()
     waited_seconds: float = 0.0
     """Those of all these rows, added up."""
+    watermark: int | None = None
+    late_rows: int = 0
 
 
 class FilesMoved(NamedTuple):
