@@ -12,7 +12,7 @@ import pytest
 
 import muster
 from muster._engines.around import Around
-from muster._engines.base import Message, NobodyLeftError
+from muster._engines.base import Message
 from muster._engines.bell import Bell
 from muster._model import Slots, Task
 from muster._progress.handing_out import HandingOut
@@ -188,13 +188,7 @@ def test_whenever_machines_come_answer_and_leave_the_run_ends_with_the_same_byte
     late = {f"machine {at + 1}": chance.choice([0, 50, 500]) for at in range(3)}
     leaves = chance.choice([100, 200] if kills > 10 else [None, 1, 100, 400])
     moody = Moody(engine, chance, late=late, leaves=leaves)
-    try:
-        found = told(orders, tmp_path / "out.csv", engine=moody, part_bytes=4_000)
-    except NobodyLeftError:  # by chance each machine has had deaths enough to be put aside; the same call goes on
-        others = FakeEngine(workers=3, machines=3)
-        assert told(orders, tmp_path / "out.csv", engine=others, part_bytes=4_000, fresh=False) == by_pandas(orders)
-        return
-    assert found == by_pandas(orders)
+    assert told(orders, tmp_path / "out.csv", engine=moody, part_bytes=4_000) == by_pandas(orders)
     assert len(deaths) >= kills // 2
     assert kills <= 10 or (moody.turns > (leaves or 0) and len(deaths) == kills)
 

@@ -140,3 +140,11 @@ def test_a_machine_that_could_not_read_or_write_says_nothing_of_the_rows_of_a_ta
     assert not suspects.is_to_blame((0, 0, 9), "b")
     assert suspects.avoid((0, 0, 9)) == {"a", "b"}
     assert suspects.is_to_blame((0, 0, 9), "c")
+
+
+def test_the_last_machine_that_takes_something_is_not_put_aside_while_another_leaves() -> None:
+    suspects = Suspects(frozenset("abc"), taking={"b", "c"})  # an engine drains the first, and has not told yet
+    assert suspects.put_aside("b")
+    assert not suspects.put_aside("c")
+    suspects.taking = {"a", "c"}
+    assert suspects.put_aside("c")

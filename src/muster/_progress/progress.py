@@ -237,6 +237,7 @@ class Progress:
         left = self._extent.allowed - self._order.bad_rows
         if left < 0:  # as less is allowed, now that all of the input is known
             return [GiveUp(self._order.bad_rows, self._first_error)]
+        self._suspects.taking = slots
         openings = Openings(slots, pace=self._queue.paces.of, without=self._suspects.unfit, now=now)
         terms = Terms(self._union.schema, left)
         if not (self._assignments or self._retries or self._doubt.faults):

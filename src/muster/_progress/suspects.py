@@ -1,5 +1,6 @@
 """Who is to blame when a task fails: its rows, or the machine that it was on."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -33,6 +34,9 @@ class Suspects:
 
     machines: frozenset[str] = frozenset()
     """Those that are at work."""
+    taking: Collection[str] | None = None
+    """Those that took something when work was handed out last. One that an engine drains takes nothing from then on,
+    and counts as at work until it has said that it left."""
     _failed_on: dict[Key, set[str]] = field(default_factory=dict)
     _set_back_on: dict[Key, set[str]] = field(default_factory=dict)
     """Machines that could not read or write for a task: that says nothing of its rows."""
@@ -76,7 +80,8 @@ class Suspects:
 
     def put_aside(self, machine: str) -> bool:
         """Put a machine aside, unless it is the last that is fit for work; tell whether it is aside now."""
-        if machine in self.unfit or self.machines - self.unfit - {machine}:
+        others = self.machines - self.unfit - {machine}
+        if machine in self.unfit or (others if self.taking is None else others.intersection(self.taking)):
             self.unfit.add(machine)
             return True
         return False
