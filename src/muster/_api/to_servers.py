@@ -26,7 +26,7 @@ class ToServers:
         folder: str | PathLike[str] | None = None,
         spool_bytes: int = 256_000_000,
     ) -> Self:
-        """Add rows to a stream of Redis, ``send_redis("redis://127.0.0.1:6379", "done")``,.
+        """Add rows to a stream of Redis, ``send_redis("redis://127.0.0.1:6379", "done")``.
 
         A row is an entry, and its cells are the fields, as text; a missing value is an empty field. Each row is added
         exactly once, whatever is killed: those of an epoch in one transaction, with how many there are by then. Needs

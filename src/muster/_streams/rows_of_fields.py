@@ -1,4 +1,4 @@
-"""Rows whose cells have names, as servers keep them, made into CSV; and where a stream is in them."""
+"""Rows whose cells have names, as servers keep them, made into CSV."""
 
 import csv
 import io
