@@ -44,12 +44,14 @@ class Together(Around[Any]):
 
     _are_there = False
 
-    def __init__(self, engine: Any) -> None:  # noqa: ANN401 (of a cluster)
+    def __init__(self, engine: Any, first: Callable[[], None]) -> None:  # noqa: ANN401 (of a cluster)
         super().__init__(engine)
+        self._first = first
         self._told: list[Message] = []
         self._began = time.monotonic()
 
     def slots(self) -> Mapping[str, Slots]:
+        self._first()
         slots: Mapping[str, Slots] = self._engine.slots()
         self._are_there |= sum(bool(one.idle) for one in slots.values()) == 2
         waited = time.monotonic() - self._began
@@ -79,10 +81,13 @@ class Cluster:
         """Reach it as machines that see no file of this computer."""
         return replace(self.access, shares_files=False)
 
-    def together(self, *, is_far: bool) -> Access:
-        """Reach it by an engine that takes nothing before both machines do: a small job would be done by the first."""
+    def together(self, *, is_far: bool, first: Callable[[], None] = lambda: None) -> Access:
+        """Reach it by an engine that takes nothing before both machines do: a small job would be done by the first.
+
+        ``first`` is called each time before a task is handed out.
+        """
         access = self.far if is_far else self.access
-        return replace(access, make_engine=lambda _: Together(engine_of_a_cluster(access)))
+        return replace(access, make_engine=lambda _: Together(engine_of_a_cluster(access), first))
 
     @property
     def scratch(self) -> Path:
@@ -315,13 +320,29 @@ def test_states_on_machines_between_steps_and_groups_give_what_pandas_gives(clic
     assert (clicks / "out.csv").read_text() == expected.to_csv(index=False)
 
 
-class Watching:
-    """Does something once, when so many stages are done; and keeps what is told."""
+class Once:
+    """Does something once: when so many stages are done, and before a task of the next one is handed out."""
 
     def __init__(self, journal: Path, stages: int, do: Callable[[], None]) -> None:
         self._journal = journal
         self._stages = stages
         self._do: Callable[[], None] | None = do
+
+    def __call__(self) -> None:
+        if self._do is not None and self._is_due:
+            do, self._do = self._do, None
+            do()
+
+    @property
+    def _is_due(self) -> bool:
+        return self._journal.exists() and self._journal.read_text().count('"exchanged"') >= self._stages
+
+
+class Watching:
+    """Keeps what is told."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
         self.notes: list[str] = []
         self.machines = set[str]()
         """Those that have done something of the last stage."""
@@ -332,13 +353,6 @@ class Watching:
             kept = [one.event for one in replay(self._journal) if isinstance(one.event, KeptLater)]
             last = max(event.stage for event in kept)
             self.machines = {event.worker.partition("-")[0] for event in kept if event.stage == last}
-        if self._do is not None and self._is_due:
-            do, self._do = self._do, None
-            do()
-
-    @property
-    def _is_due(self) -> bool:
-        return self._journal.exists() and self._journal.read_text().count('"exchanged"') >= self._stages
 
 
 KILLED = f"""
@@ -403,15 +417,16 @@ def test_what_is_lost_between_the_stages_is_made_again_and_only_that(
     def lose() -> None:
         machine = "m2" if two.blocks("m2", since=began) else "m1"
         lost.extend(sorted(two.blocks(machine, since=began), key=stage_of))
-        if what == "a block":  # which the stage reads that has begun
+        if what == "a block":  # which the next stage reads
             next(path for path in lost if stage_of(path) == stages).unlink()
         else:
             two.kill(machine)
 
     ran(output, access=None, workers=0, part_bytes=1_000)
     expected = digest(output)
-    watch, began = Watching(clicks / f"{output}.muster" / "journal.jsonl", stages, lose), time.time()
-    result = ran(output, access=two.together(is_far=True), part_bytes=1_000, watch=watch)
+    journal, began = clicks / f"{output}.muster" / "journal.jsonl", time.time()
+    watch, losing = Watching(journal), Once(journal, stages, lose)
+    result = ran(output, access=two.together(is_far=True, first=losing), part_bytes=1_000, watch=watch)
     assert digest(output) == expected
     assert (result.rows_in, result.resumed_parts) == (1500, 0)
     of_stage = Counter(map(stage_of, lost))
