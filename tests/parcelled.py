@@ -19,8 +19,9 @@ from muster._engines.base import Body, Done, Failed, Lost, Message
 from muster._engines.on_ray.freight import Freight
 from muster._files.temporary import Temporary
 from muster._model import Briefing, Outcome, Piece, Source, Task
+from muster._travel.codec import compressed, decompressed
 from muster._travel.luggage import Luggage
-from muster._travel.parcels import FarEngine, Parcel, ParcelEngine, Returned, Sent, compressed, decompressed
+from muster._travel.parcels import FarEngine, Parcel, ParcelEngine, Returned, Sent
 
 
 @cache

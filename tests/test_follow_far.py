@@ -1,14 +1,22 @@
-"""A stream whose tasks a machine does that does not see this computer's files."""
+"""Streams on a machine of a cluster, which sees this computer's files or does not."""
 
+import random
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import muster
+from conftest import Muster
+from followed import append, joined
+from muster._api.pipeline import start
 from muster._clouds.base import Access
 from muster._job import Follow, Job, Options, Snapshot
 from muster._run.runner import run
+from muster._run.staffing.assembly import Means
 from muster._user_code import targets
+from test_windows_of_streams import END, KINDS, MADE, committed, oracle, rows, same
 from waiting import until
 
 pytestmark = pytest.mark.waits
@@ -48,3 +56,38 @@ def test_epoch_after_epoch_is_done_by_the_same_workers_far_away(
     assert any("rows/s, 2 epochs" in str(one) for one in told)
     assert any(one.stream is not None and one.stream.bytes for one in told)
     assert len({worker for _, worker in rows}) <= 2
+
+
+@pytest.mark.parametrize("sees_files", [False, True])
+def test_windows_of_a_stream_are_kept_and_closed_on_a_machine_as_they_are_here(
+    tmp_path: Path, far: Access, muster: Muster, monkeypatch: pytest.MonkeyPatch, *, sees_files: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "steps.py").touch()
+    path, seed = tmp_path / "in" / "a.csv", random.randrange(1 << 32)  # noqa: S311 (rows, no secrets)
+    dice = random.Random(seed)  # noqa: S311 (likewise)
+    path.write_text("k,at,n\n")
+
+    def write() -> None:
+        for text in (rows(dice, 0, 150), rows(dice, 150, 150), END):
+            before = committed(tmp_path)
+            append(path, text)
+            until(lambda before=before: committed(tmp_path) > before)  # type: ignore[misc]
+        (tmp_path / "out.muster" / "stop").touch()
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    pipeline = windows_of_an_hour()
+    access = replace(far, shares_files=sees_files)
+    result = start(pipeline, {}, watch=lambda _: None, remark=print, means=Means(access=lambda: access))
+    writer.join()
+    assert result.rows_in == 301
+    expected = oracle(tmp_path, muster, KINDS["overlapping"], MADE["agg"])
+    assert same(joined(tmp_path).splitlines()[1:]) == same(one for one in expected if "end," not in one), f"seed {seed}"
+
+
+def windows_of_an_hour() -> muster.Pipeline:
+    keyed = muster.follow_csv("in/", every=0, parse_dates=["at"]).group_by("k")
+    windows = keyed.window("1h", every="20m", time="at", lateness="10m")
+    return windows.agg(n="count", total=("n", "sum"), first=("n", "first"), last=("n", "last")).write_csv("out/")

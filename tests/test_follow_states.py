@@ -358,10 +358,6 @@ def test_a_step_with_states_that_fails_on_a_whole_later_epoch_stops_the_stream(t
 def test_what_a_stream_with_states_cannot_have_is_refused_in_words(tmp_path: Path, muster: Muster) -> None:
     written(tmp_path, ".group_by('k').map_groups(numbered)")
     assert "A stream has no groups but those of windows: nobody knows when all rows" in muster("run", "pipeline.py").err
-    written(tmp_path, PIPELINES["keys"])
-    refused = muster("run", "pipeline.py", "--machines", "2")
-    assert refused.code == 2
-    assert "A stream with states runs on this computer" in refused.err
     written(tmp_path, ".key_by('k').map_batches(Locked, state=int)")
     with (tmp_path / "steps.py").open("a") as file:
         file.write(

@@ -43,7 +43,8 @@ from muster._model import (
     Target,
     Task,
 )
-from muster._travel.parcels import Returned, Unanswered, compressed, opened
+from muster._travel.codec import compressed
+from muster._travel.parcels import Returned, Unanswered, opened
 from muster._user_code.described import Described
 from muster._user_code.questions import Describe
 from muster._user_code.world import World

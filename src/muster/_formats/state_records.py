@@ -4,11 +4,12 @@ A record has a head, which says of what it is, and a pickle, which only workers 
 them as they are.
 """
 
+import io
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import IO, Final, NamedTuple
 
 from muster.errors import EngineError
 
@@ -60,45 +61,70 @@ def _head_bytes(magic: bytes) -> int:
 
 def records_in(path: str, *, end: int) -> Iterator[StateRecord]:
     """List the records of a file up to ``end``, by their heads. Raises ``EngineError`` where one is damaged."""
-    offset = 0
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (as with pieces, by the thousand)
-            while offset < end:
-                file.seek(offset)
-                magic, stage, lane, flags, mark, length, _ = _HEAD.unpack(file.read(_HEAD.size))
-                count = _head_bytes(magic) + length
-                if magic not in {_UNCOUNTED, _COUNTED} or offset + count > end:
-                    raise _damaged(path)
-                keys = None
-                if magic == _COUNTED:
-                    (number,) = _COUNT.unpack(file.read(_COUNT.size))
-                    keys = KeyCount(number, is_of_all=bool(flags & _COUNTS_ALL))
-                yield StateRecord(
-                    stage=stage,
-                    lane=lane,
-                    is_whole=bool(flags & _IS_WHOLE),
-                    mark=mark.hex(),
-                    offset=offset,
-                    bytes=count,
-                    keys=keys,
-                )
-                offset += count
-    except (OSError, struct.error) as error:
+            yield from _read(file, end=end)
+    except (OSError, struct.error, ValueError) as error:
         raise _damaged(path) from error
+
+
+def _read(file: IO[bytes], *, end: int) -> Iterator[StateRecord]:
+    """List records by their heads. Raises ``ValueError`` or ``struct.error`` where one is damaged."""
+    offset = 0
+    while offset < end:
+        file.seek(offset)
+        magic, stage, lane, flags, mark, length, _ = _HEAD.unpack(file.read(_HEAD.size))
+        count = _head_bytes(magic) + length
+        if magic not in {_UNCOUNTED, _COUNTED} or offset + count > end:
+            raise ValueError("no record")
+        keys = None
+        if magic == _COUNTED:
+            (number,) = _COUNT.unpack(file.read(_COUNT.size))
+            keys = KeyCount(number, is_of_all=bool(flags & _COUNTS_ALL))
+        yield StateRecord(
+            stage=stage,
+            lane=lane,
+            is_whole=bool(flags & _IS_WHOLE),
+            mark=mark.hex(),
+            offset=offset,
+            bytes=count,
+            keys=keys,
+        )
+        offset += count
+
+
+def check_records(data: bytes, *, stage: int, lanes: Collection[int]) -> None:
+    """Raise ``ValueError`` for what is no records of some lanes of a stage, whole ones and nothing else."""
+    try:
+        for one in _read(io.BytesIO(data), end=len(data)):
+            if (one.stage, one.lane in lanes) != (stage, True) or one.keys is None:
+                raise ValueError(f"states of lane {one.lane} of stage {one.stage}")
+            _payload(data[one.offset : one.offset + one.bytes])
+    except struct.error as error:
+        raise ValueError("states that are cut short") from error
+
+
+def _payload(record_: bytes) -> bytes:
+    """Take the pickle out of a record. Raises ``ValueError`` where it is not what was written."""
+    payload = record_[_head_bytes(record_[: len(_COUNTED)]) :]
+    if _HEAD.unpack_from(record_)[-1] != zlib.crc32(payload):
+        raise ValueError("states that have changed on their way")
+    return payload
 
 
 def payloads(path: str, spans: Sequence[tuple[int, int]]) -> Iterator[bytes]:
     """Read records, each from its offset on. Raises ``EngineError`` where one is not what was written."""
+    if not spans:  # nor need there be a file, where machines are sent the records of their tasks
+        return
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (likewise)
             for offset, count in spans:
                 file.seek(offset)
                 data = file.read(count)
-                payload = data[_head_bytes(data[: len(_COUNTED)]) :]
-                if len(data) != count or _HEAD.unpack_from(data)[-1] != zlib.crc32(payload):
+                if len(data) != count:
                     raise _damaged(path)
-                yield payload
-    except (OSError, struct.error) as error:
+                yield _payload(data)
+    except (OSError, struct.error, ValueError) as error:
         raise _damaged(path) from error
 
 

@@ -156,6 +156,8 @@ class Elsewhere:
     is_staged: bool
     """Whether the workers of the cluster do, in the store where the output is."""
     workers_at_home: int = 1
+    asks_home_again: bool = False
+    """Whether this computer's workers have part in each epoch of a stream, as they have where steps keep states."""
 
     @classmethod
     def of(cls, begun: Begun, access: "Access", *, printed: Say, ending: contextlib.ExitStack) -> "Elsewhere":
@@ -189,8 +191,9 @@ class Elsewhere:
         self.engine.brief(briefing)
 
     def begin(self) -> None:
-        """Let this computer's workers go: nobody asks them anything while the cluster works."""
-        self.home.let_go()
+        """Let this computer's workers go, where nobody asks them anything while the cluster works."""
+        if not self.asks_home_again:
+            self.home.let_go()
 
     def near_the_end(self) -> None:
         """Have this computer's workers load again while the last tasks are done, if they have part in the end."""

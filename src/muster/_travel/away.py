@@ -66,6 +66,10 @@ class Away:
         there = self._engine.keepers
         return frozenset(name for name in names if self._keepers.get(name) not in there)
 
+    def forget_all(self) -> None:
+        """Have machines remove all blocks, also those that came too late to be of use."""
+        self.forget([*self._keepers])
+
     def forget(self, names: Iterable[str]) -> None:
         """Have machines remove blocks."""
         of_station: defaultdict[int, list[str]] = defaultdict(list)

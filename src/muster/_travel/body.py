@@ -22,8 +22,9 @@ from muster._user_code.world import World
 from muster._worker.task import TaskBody, use_one_core
 from muster.errors import MusterError
 
+from .codec import compressed, decompressed
 from .packages import check
-from .parcels import Parcel, Returned, Sent, Unanswered, compressed, decompressed
+from .parcels import Parcel, Returned, Sent, Unanswered
 
 
 class ParcelBody:
@@ -34,6 +35,7 @@ class ParcelBody:
         self._folder = Path(tempfile.mkdtemp(prefix="muster-"))
         self._parts = self._folder / "parts"
         self._parts.mkdir()
+        self._states = self._folder / "states"
         self._body = TaskBody()
         self._mirror = Mirror(World.here().mirror)
         self._formats: tuple[str, ...] = ()
@@ -51,7 +53,10 @@ class ParcelBody:
         self._unchecked = dict(known.packages)
         steps = tuple(map(self._found_here, known.steps))
         folder = str(self._parts / Path(known.folder).name)
-        here = replace(known, steps=steps, folder=folder, code=Code())
+        exchange = known.exchange
+        if exchange is not None and exchange.stored is not None and exchange.stored.path:
+            exchange = exchange._replace(stored=replace(exchange.stored, path=str(self._states)))
+        here = replace(known, steps=steps, folder=folder, code=Code(), exchange=exchange)
         self._is_staged = bool(known.staging)
         self._stays = known.exchange is not None and known.exchange.goes_on
         self._body.brief(pickle.dumps(here))
@@ -105,6 +110,8 @@ class ParcelBody:
             task = task._replace(local_copy=LocalCopy(str(opened), origin))
         elif supply:
             task = task._replace(local_copy=LocalCopy(supply, 0))
+        if request.states is not None:
+            request.states.lay_out(self._states)
         try:
             outcome: Outcome = self._body(task)  # type: ignore[assignment]  # a task is answered with an outcome
             outcome, foreign = self._with_names_of_home(outcome)
@@ -115,6 +122,7 @@ class ParcelBody:
         finally:
             forget_readers()
             opened.unlink(missing_ok=True)
+            self._states.unlink(missing_ok=True)
         waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
         total = self._idle_since - began
         seconds = outcome.seconds._replace(total=total, transfer=total - outcome.seconds.total, waiting=waiting)
@@ -143,7 +151,8 @@ class ParcelBody:
 
     def _pieces_of(self, outcome: Outcome) -> dict[str, tuple[bytes, int]]:
         pieces = {}
-        for piece in (None if self._is_staged or self._stays else outcome.output, outcome.rejects):
+        rows = None if self._is_staged or self._stays else outcome.output
+        for piece in (rows, outcome.rejects, outcome.states):
             if piece is not None:
                 path = self._parts / piece.name
                 data = path.read_bytes()

@@ -23,10 +23,11 @@ from muster._words import text_of
 from muster.errors import EngineError, MusterError
 
 from .away import Away, KeepingEngine
+from .carried_states import CarriedStates, carried, check_states
+from .codec import compressed, decompressed
 from .luggage import Luggage
 from .unsent import check_failures, checked
 
-_CODEC: Final = "zstd"
 _IN_FLIGHT_BYTES: Final = 256 << 20
 """How much input may be under way to workers at a time, so that memory stays bounded on any number of them."""
 
@@ -45,6 +46,13 @@ class Parcel:
     task: Task
     stretch: bytes | None
     size: int
+    states: CarriedStates | None = None
+    """What earlier epochs of a stream have left of the lanes that it is about."""
+
+    @property
+    def bytes(self) -> int:
+        """Count what is under way with it."""
+        return len(self.stretch or b"") + (len(self.states.data) if self.states else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +91,14 @@ class _Briefed(NamedTuple):
 
 
 class _UnderWay(NamedTuple):
-    """A parcel that is with an engine, and the number of the station that has it."""
+    """A parcel that is with an engine, the number of the station that has it, and the briefing that it is done under.
+
+    What was taken back may come when the next stage has long begun.
+    """
 
     parcel: Parcel
     station: int | None
+    briefed: _Briefed
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ class ParcelEngine(Answering[FarEngine]):
         """Take what the engine within takes, while not too much is under way, and nothing once the end is known."""
         if self._end is not None:
             return {}
-        under_way = sum(len(one.parcel.stretch or b"") for one in self._in_flight.values())
+        under_way = sum(one.parcel.bytes for one in self._in_flight.values())
         return self._engine.slots() if under_way < _IN_FLIGHT_BYTES else {}
 
     def brief(self, briefing: bytes) -> None:
@@ -168,13 +180,12 @@ class ParcelEngine(Answering[FarEngine]):
             supplied = supplied._replace(request=parcel) if isinstance(supplied, Needing) else parcel
         self._engine.submit(ticket, supplied, machine=machine, lane=lane, fresh=fresh)
         if parcel is not None:
-            self._in_flight[ticket] = _UnderWay(
-                parcel, self._engine.station_of(ticket) if self._briefed.stays else None
-            )
+            station = self._engine.station_of(ticket) if self._briefed.stays else None
+            self._in_flight[ticket] = _UnderWay(parcel, station, self._briefed)
 
     def _packed(self, task: Task) -> Parcel:
         if task.file == NO_FILE:
-            return Parcel(task, None, 0)
+            return Parcel(task, None, 0, carried(task, self._briefed.exchange))
         source = self._briefed.sources[task.file]
         path, origin = (task.local_copy.path, task.local_copy.origin) if task.local_copy else (source.path, 0)
         if is_remote(path):
@@ -230,9 +241,11 @@ class ParcelEngine(Answering[FarEngine]):
     def _unpacked(self, under_way: _UnderWay, done: Done) -> Outcome:
         """Put what came into files. Raises ``EngineError`` for what no worker of ours sends, before anything is."""
         try:
-            exchange = self._briefed.exchange
+            exchange = under_way.briefed.exchange
             kind = "block" if exchange is not None and exchange.gives_blocks else "rows"
-            returned, pieces = opened(under_way.parcel.task, done.answer, prefix=self._briefed.prefix, kind=kind)
+            returned, pieces = opened(under_way.parcel.task, done.answer, prefix=under_way.briefed.prefix, kind=kind)
+            if (states := returned.outcome.states) is not None:
+                check_states(returned.outcome, pieces.get(states.name), exchange)
             if exchange is not None and exchange.goes_on:
                 self._note_block(returned, under_way.station, exchange)
         except ValueError as error:
@@ -281,8 +294,8 @@ def opened(task: Task, answer: object, *, prefix: str, kind: str = "rows") -> tu
     """
     if not isinstance(answer, Returned) or answer.outcome.task != task:
         raise ValueError("an answer to something else")
-    sizes = {}
-    for suffix, piece in ((kind, answer.outcome.output), ("rejects", answer.outcome.rejects)):
+    sizes, outcome = {}, answer.outcome
+    for suffix, piece in ((kind, outcome.output), ("rejects", outcome.rejects), ("states", outcome.states)):
         if piece is not None:
             if piece.location is not None or piece.name != f"{prefix}-{task.number}.{suffix}":
                 raise ValueError(f"a piece that is called {piece.name!r}, in {piece.location}")
@@ -300,17 +313,3 @@ def _decompressed(name: str, data: bytes, size: int) -> bytes:
         return decompressed(data, size)
     except (ValueError, OSError, MemoryError, OverflowError) as error:
         raise ValueError(f"a piece {name!r} that cannot be decompressed: {text_of(error)}") from error
-
-
-def compressed(data: bytes) -> bytes:
-    """Compress for the way."""
-    import pyarrow as pa
-
-    return pa.compress(data, codec=_CODEC, asbytes=True) if data else b""
-
-
-def decompressed(data: bytes, size: int) -> bytes:
-    """Decompress; ``size`` is the length of the result."""
-    import pyarrow as pa
-
-    return pa.decompress(data, size, codec=_CODEC, asbytes=True) if size else b""

@@ -13,7 +13,6 @@ from muster._formats.lanes import check_key
 from muster._job import Job
 from muster._model import Keyed, Source
 from muster._output.folder import WorkFolder
-from muster._run.staffing.lent import goes_elsewhere
 from muster._urls.urls import is_remote
 from muster.errors import UsageError
 
@@ -38,7 +37,6 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
             " windows, group_by(...).window('1h', time='at'); keep a state for each key, with key_by and state=; or run"
             " groups over the parts that the stream has written."
         )
-    check_keeps_states_here(job, is_elsewhere=goes_elsewhere(job.options))
     if remote := [text for text in (*(() if job.reads_no_files else job.inputs), job.output) if is_remote(text)]:
         raise UsageError(f"{remote[0]!r}: a stream follows files of this computer, and writes them here. Name a path.")
     if not work.is_folder:
@@ -74,16 +72,6 @@ def _check_is_usual(dialect: Dialect) -> None:
                 " are CSV in UTF-8 as most programs write it, whose cells may stand in double quotes. Have them come"
                 " so; of how they are written, only sep= and quoting= can be said, and columns= where no header comes."
             )
-
-
-def check_keeps_states_here(job: Job, *, is_elsewhere: bool) -> None:
-    """Raise ``UsageError`` where machines would do a stream whose steps keep states."""
-    if job.exchanges and is_elsewhere:
-        raise UsageError(
-            "A stream with states runs on this computer, which has the states. Leave out what names machines or a"
-            " cluster; or have machines do a stream of rows alone, and keep states in another one that follows its"
-            " parts."
-        )
 
 
 def check_takes(job: Job, names: Sequence[str]) -> None:

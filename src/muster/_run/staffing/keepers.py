@@ -26,6 +26,9 @@ class Keeper(Protocol):
     def forget(self, blocks: Sequence[Block]) -> None:
         """Remove blocks: all that reads them is done."""
 
+    def forget_all(self) -> None:
+        """Remove what lies elsewhere than in the work folder: the epoch is done that it was made for."""
+
 
 @dataclass(frozen=True, slots=True)
 class InTheFolder:
@@ -48,6 +51,9 @@ class InTheFolder:
         for block in blocks:
             Path(block.path).unlink(missing_ok=True)
 
+    def forget_all(self) -> None:
+        """Remove nothing: all lies in the work folder."""
+
 
 class KeptAway(Protocol):
     """What machines keep, as their engine tells it."""
@@ -57,6 +63,9 @@ class KeptAway(Protocol):
 
     def forget(self, names: Iterable[str]) -> None:
         """Have machines remove blocks."""
+
+    def forget_all(self) -> None:
+        """Have machines remove all blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +89,7 @@ class OnMachines:
         self.away.forget(Path(block.path).name for block in blocks)
         for block in blocks:
             Path(block.path).unlink(missing_ok=True)
+
+    def forget_all(self) -> None:
+        """Have machines remove all that they keep."""
+        self.away.forget_all()

@@ -96,6 +96,10 @@ class EpochStages(StagedTaskPhase):
         states = self.stream.states
         return states.given if states is not None else [0] * self._last
 
+    def forget_blocks(self) -> None:
+        """Have machines remove what they keep of an epoch that is done."""
+        self._keeper(1).forget_all()
+
     def check_settled(self) -> None:
         """Raise ``EngineError`` where a row of a stage has no outcome."""
         done = self.loop.progress.rows_done - self.stream.totals.rows_in

@@ -152,7 +152,8 @@ class Epochs(TaskPhase):
             piece.unlink()
 
     def _be_idle(self) -> None:
-        """Count from what is committed; the numbers of tasks go on."""
+        """Count from what is committed; the numbers of tasks go on. Machines need not keep rows any longer."""
+        self._with_states.forget_blocks()
         last, self.stage = self._with_states.loop.progress.last_number, self._stage(())
         self.loop = self._new_loop(last)
         self.teller.rows = self.loop.progress

@@ -77,10 +77,7 @@ def _go_on(
     if told := source.open(recognised.past.stream.read_up_to(with_begun=False)):
         begun.holding.is_of_use = True  # somebody may be told from now on that rows are safe there
         begun.teller.say(note=told)
-    workplace = _for_good(join(begun))
-    from muster._run.beginning.follow_checks import check_keeps_states_here
-
-    check_keeps_states_here(run.job, is_elsewhere=isinstance(workplace, Elsewhere))
+    workplace = _for_good(join(begun), run.job)
     following = Following(
         begun=begun,
         recognised=recognised,
@@ -124,9 +121,11 @@ def _begin_anew(begun: Begun, past: Past, output: NumberedParts) -> None:
     begun.holding.is_of_use = work.inbox.exists()  # rows there were acknowledged
 
 
-def _for_good(workplace: Workplace) -> Workplace:
-    """Have the workers of this computer not load for the end of each epoch, where machines do the tasks."""
-    return replace(workplace, has_work_at_the_end=False) if isinstance(workplace, Elsewhere) else workplace
+def _for_good(workplace: Workplace, job: Job) -> Workplace:
+    """Have the workers of this computer stay where each epoch asks them, and else not load for its end."""
+    if not isinstance(workplace, Elsewhere):
+        return workplace
+    return replace(workplace, has_work_at_the_end=False, asks_home_again=bool(job.exchanges))
 
 
 def _followed(job: Job) -> list[str]:
