@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -107,10 +107,29 @@ class KafkaBroker:
     def topic(self, *, partitions: int = 1, **settings: str) -> str:
         """Make a topic of a new name."""
         name = f"t{uuid.uuid4().hex[:8]}"
-        admin = AdminClient({"bootstrap.servers": self.place})
-        for made in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
-            made.result(30)
+        self._make(NewTopic(name, partitions, 1, config=settings))
         return name
+
+    def _make(self, topic: NewTopic) -> None:
+        admin = AdminClient({"bootstrap.servers": self.place})
+        for made in admin.create_topics([topic]).values():
+            made.result(30)
+
+    def make_anew(self, name: str) -> None:
+        """Delete a topic, and make another one of its name."""
+        admin = AdminClient({"bootstrap.servers": self.place})
+        for gone in admin.delete_topics([name]).values():
+            gone.result(30)
+        until(lambda: self._has_made(name))
+
+    def _has_made(self, name: str) -> bool:
+        try:
+            self._make(NewTopic(name, 1, 1))
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # the old one, still
+                return False
+            raise
+        return True
 
     def values(self, topic: str) -> list[bytes]:
         """Read what is committed in the one partition of a topic."""

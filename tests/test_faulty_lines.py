@@ -1,5 +1,7 @@
 """Lines that cannot be read cost a row each, whatever is wrong with them, and whichever parser looks first."""
 
+import csv as python_csv
+import io
 import json
 import pickle
 from pathlib import Path
@@ -15,6 +17,7 @@ from muster._dialects import Dialect
 from muster._formats import csv, jsonl, survey
 from muster._formats._questions import Head, Observe, Scan
 from muster._formats.newlines import each_line
+from muster._formats.no_rows import NoRow, why_of
 from muster._formats.rows import to_pandas
 from muster._formats.sources import find_sources
 from muster._job import Job, Options
@@ -100,6 +103,15 @@ def test_a_line_that_is_no_object_is_a_bad_row_first_and_last_and_between(line: 
 @settings(max_examples=600, deadline=None)
 def test_lines_are_read_as_python_reads_each_of_them(texts: list[bytes]) -> None:
     assert_read_as_python_does(b"\n".join(texts))
+
+
+@given(why=st.text(min_size=1), place=st.text(), came=st.text(), columns=st.integers(1, 6))
+@settings(max_examples=200, deadline=None)
+def test_what_is_no_row_says_why_as_a_record_with_too_many_cells(why: str, place: str, came: str, columns: int) -> None:
+    written = io.StringIO()
+    cells = NoRow(why, place, came).cells(columns)
+    python_csv.writer(written, lineterminator="\r\n").writerow(cells)
+    assert (why_of(written.getvalue()), len(cells) > columns) == (why, True)
 
 
 @given(

@@ -162,4 +162,4 @@ def test_a_stream_has_not_ended_while_rows_are_on_their_way_to_the_disk(tmp_path
         assert epoch is not None
         assert own.behind()[:2] == (len(b"n,text\n1,x\n"), 1)
         assert [rows for rows, _ in own.forget(epoch)] == [1]
-        assert own.behind() == (0, 0, 0.0)
+        assert own.behind() == (0, 0, 0.0, 0)

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -14,12 +14,14 @@ from confluent_kafka.admin import AdminClient
 
 import muster as muster_
 from conftest import begun
+from followed import following, joined, rejects, stopped
 from kafka_broker import KafkaBroker, kafka_broker
 from muster._job import StreamRows
 from muster._streams.kafka_client import Topic
 from muster._streams.kafka_sink import KafkaSink
 from muster._streams.kafka_source import KafkaSource
 from muster._streams.rows_of_fields import RowsWanted
+from muster._streams.values import Reads
 from waiting import until
 
 CODE = """
@@ -39,7 +41,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
         yield made
 
 
-def send(broker: KafkaBroker, topic: str, *values: bytes) -> None:
+def send(broker: KafkaBroker, topic: str, *values: bytes | None) -> None:
     producer = Producer({"bootstrap.servers": broker.place, "acks": "all", "log_level": 0})
     for value in values:
         producer.produce(topic, value)
@@ -48,10 +50,10 @@ def send(broker: KafkaBroker, topic: str, *values: bytes) -> None:
 
 @contextlib.contextmanager
 def source(
-    broker: KafkaBroker, topic: str, *, decode: str = "json", columns: tuple[str, ...] = (), **wanted: str
+    broker: KafkaBroker, topic: str, *, reads: Reads = "json", columns: tuple[str, ...] = (), **wanted: str
 ) -> Iterator[KafkaSource]:
     asked = RowsWanted(columns, **wanted)  # type: ignore[arg-type] # words that there are
-    made = KafkaSource(Topic(broker.place, topic, None, call="follow_kafka"), asked, decode=decode)  # type: ignore[arg-type]
+    made = KafkaSource(Topic(broker.place, topic, None, call="follow_kafka"), asked, reads=reads)
     with contextlib.closing(made):
         made.open()
         yield made
@@ -66,6 +68,21 @@ def read(made: KafkaSource, position: str = "", *, after: int = 100) -> StreamRo
             return found
         position = found.position
     raise AssertionError("no rows have come")
+
+
+def wait_for_rows(made: KafkaSource, position: str) -> None:
+    """Read until rows come, however often the brokers are away meanwhile, as a stream does."""
+
+    def have_come() -> bool:
+        try:
+            found = made.read(position, 1 << 20)
+        except ConnectionError:
+            made.close()
+            made.open()
+            return False
+        return found is not None and bool(found.text)
+
+    until(have_come)
 
 
 def test_each_message_is_done_once_whatever_is_killed(broker: KafkaBroker, tmp_path: Path) -> None:
@@ -118,6 +135,97 @@ def test_messages_that_are_gone_before_they_are_read_are_never_a_silent_gap(brok
         assert read(skipping, first.position).text == b"7\r\n8\r\n"
 
 
+def test_a_topic_that_is_made_anew_is_not_taken_for_the_old_one(broker: KafkaBroker) -> None:
+    """Not even where it has as many messages as were read, and more, while the stream is at it."""
+    topic = broker.topic()
+    send(broker, topic, b'{"n":1}', b'{"n":2}')
+    with source(broker, topic, lost="skip") as reader:
+        first = read(reader)
+        broker.make_anew(topic)
+        send(broker, topic, b'{"n":3}', b'{"n":4}', b'{"n":5}')
+        with pytest.raises(muster_.DataError, match=r"has been deleted and made anew.*--fresh"):
+            wait_for_rows(reader, first.position)
+    with source(broker, topic) as again:
+        with pytest.raises(muster_.DataError, match=r"has been deleted and made anew.*--fresh"):
+            again.read(first.position, 1 << 20)
+        assert read(again).text == b"n\r\n3\r\n4\r\n5\r\n"
+
+
+BAD = """
+import muster
+def read(value):
+    return {{"n": int(value)}}
+pipeline = muster.follow_kafka({place!r}, {topic!r}, every=0.0, {more}).map_batches(lambda df: df).write_csv("out/")
+"""
+
+
+class Sent(NamedTuple):
+    """Values of messages, and what becomes of them."""
+
+    asked: str
+    values: list[bytes | None]
+    parts: str
+    rejects: list[tuple[str, int, str]]
+    """Of each the reason, the offset, and what stands in the row."""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Sent(
+            "",
+            [b"no json", b'{"n":1}', None, b'{"n":2,"more":"x"}', b"[1]", b'{"n":3}'],
+            "n\n1\n3\n",
+            [
+                ("it is not an object of JSON: Expecting value: line 1 column 1 (char 0)", 0, "no json"),
+                ("it is not an object of JSON: there is no value", 2, ""),
+                ("it has the field 'more', which the first row lacked; columns= says which are wanted", 3, "more"),
+                ("it is not an object of JSON: it is no object with fields", 4, "[1]"),
+            ],
+        ),
+        Sent(
+            "decode='csv', columns=['n', 't']",
+            [b"1,2,3", b'4,"a', b"5,b"],
+            "n,t\n5,b\n",
+            [
+                ("it is not a row of CSV: it has 3 cells, and columns= names 2", 0, "1,2,3"),
+                ("it is not a row of CSV: unexpected end of data", 1, '4,""a'),
+            ],
+        ),
+        Sent(
+            "decode=read",
+            [b"1", b"x", None, b"2"],
+            "n\n1\n2\n",
+            [
+                ("ValueError: invalid literal for int() with base 10: b'x'", 1, "eA=="),
+                ("ValueError: there is no value", 2, "-"),
+            ],
+        ),
+    ],
+)
+def test_a_message_that_is_no_row_is_a_bad_row_with_its_place_and_what_came(
+    broker: KafkaBroker, tmp_path: Path, sent: Sent
+) -> None:
+    topic = broker.topic()
+    send(broker, topic, *sent.values)
+    (tmp_path / "pipeline.py").write_text(BAD.format(place=broker.place, topic=topic, more=sent.asked))
+    with following(tmp_path, "--workers", "0") as process:
+        until(lambda: is_done(tmp_path, sent) or process.poll() is not None)
+        code, _, err = stopped(tmp_path, process)
+    assert (code, joined(tmp_path)) == (4, sent.parts), err
+    found = rejects(tmp_path)
+    assert [one["error"] for one in found] == [why for why, *_ in sent.rejects]
+    for one, (_, offset, came) in zip(found, sent.rejects, strict=True):
+        assert one["file"] == f"{broker.place} {topic}"
+        assert f"partition 0 offset {offset}" in one["raw"]
+        assert came in one["raw"]
+
+
+def is_done(folder: Path, sent: Sent) -> bool:
+    is_rejected = (folder / "out.rejects.jsonl").exists() and len(rejects(folder)) == len(sent.rejects)
+    return is_rejected and joined(folder) == sent.parts
+
+
 def test_rows_of_csv_and_of_several_partitions_go_by_their_key(broker: KafkaBroker, tmp_path: Path) -> None:
     (tmp_path / "rows").write_text("".join(json.dumps({"n": n, "who": f"u,{n % 5}"}) + "\n" for n in range(50)))
     topic = broker.topic(partitions=3)
@@ -133,7 +241,7 @@ def test_rows_of_csv_and_of_several_partitions_go_by_their_key(broker: KafkaBrok
         with contextlib.closing(sink):
             assert sink.open(stream) == 50
     found: list[str] = []
-    with source(broker, topic, decode="csv", columns=("n", "who")) as reader:
+    with source(broker, topic, reads="csv", columns=("n", "who")) as reader:
         position = ""
         while len(found) < 100:
             some = read(reader, position)
@@ -146,10 +254,10 @@ def test_rows_of_csv_and_of_several_partitions_go_by_their_key(broker: KafkaBrok
 
 def test_what_cannot_be_is_said_in_words_without_a_password(broker: KafkaBroker) -> None:
     topic = broker.topic()
-    send(broker, topic, b"no json")
+    send(broker, topic, *(101 * [b"no json"]))
     with (
         source(broker, topic) as reader,
-        pytest.raises(muster_.DataError, match=r"message 0 of partition 0 is no row of"),
+        pytest.raises(muster_.DataError, match=r"partition 0 offset 0: it is not an object of JSON.*none of the 100"),
     ):
         read(reader)
     secret = {"sasl.password": "swordfish", "no.such.setting": 1}
@@ -161,7 +269,7 @@ def test_what_cannot_be_is_said_in_words_without_a_password(broker: KafkaBroker)
         (broker.place, topic, {"group.id": "x"}, "settings= may not have 'group.id'"),
     ):
         with pytest.raises(muster_.MusterError, match=why) as raised:  # noqa: PT012 (either may say so)
-            made = KafkaSource(Topic(place, name, settings, call="follow_kafka"), RowsWanted(), decode="json")
+            made = KafkaSource(Topic(place, name, settings, call="follow_kafka"), RowsWanted(), reads="json")
             with contextlib.closing(made):
                 made.open()
         assert not re.search("swordfish", f"{raised.value}")

@@ -130,6 +130,19 @@ def test_what_an_end_does_that_it_may_not_is_said_and_nothing_is_lost(
     assert part.read_text() == text
 
 
+def test_an_epoch_without_a_row_that_can_be_read_settles_no_types(tmp_path: Path) -> None:
+    written(tmp_path, PIPELINE.replace("every=0.0", "every=0.0, columns=['n', 'text']"))
+    (tmp_path / "in.csv").write_text("1,2,3,4\n")
+    with begun(tmp_path, "run", "pipeline.py", "--workers", "0") as process:
+        until(lambda: (tmp_path / "in.csv.done").exists() or process.poll() is not None)
+        with (tmp_path / "in.csv").open("a") as file:
+            file.write(lines(2))
+        (tmp_path / "in.csv.end").touch()
+        code, _, err = ended(process)
+    assert code == 4, err
+    assert got(tmp_path) == doubled(2)
+
+
 def test_an_end_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> None:
     away = "if Path('away').exists():\n            raise ConnectionError('nobody there')\n        "
     (tmp_path / "in.csv").write_text("n,text\n" + lines(3))
@@ -144,6 +157,30 @@ def test_an_end_that_is_away_is_waited_for_and_said_once(tmp_path: Path) -> None
     assert code == 0, err
     assert "Source: it is there again" in err
     assert "Sink has all 3 rows of the stream" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("ConnectionError", 0, "so what was done last is acknowledged when the same command is typed again"),
+        ("KeyError", 1, "no row is lost. Mend it, and type the same command again"),
+    ],
+)
+def test_an_acknowledgement_that_fails_at_the_very_end_is_told_in_this_run(
+    tmp_path: Path, muster: Muster, error: str, code: int, said: str
+) -> None:
+    refuses = f"def acknowledge(self, position):\n        raise {error}('full')\n    "
+    (tmp_path / "in.csv").write_text("n,text\n" + lines(3))
+    (tmp_path / "in.csv.end").touch()
+    text = MISBEHAVING.format(read=FINE, commit=COMMITS)
+    written(tmp_path, text.replace("def read", f"{refuses}def read", 1))
+    run = muster("run", "pipeline.py", "--workers", "0")
+    assert (run.code, f"raised {error}" in run.err, said in run.err) == (code, True, True), run.err
+    assert got(tmp_path).count("row") == 3
+    written(tmp_path, text)
+    run = muster("run", "pipeline.py", "--workers", "0")
+    assert run.code == 0, run.err
+    assert (tmp_path / "in.csv.done").read_text() == str((tmp_path / "in.csv").stat().st_size)
 
 
 def test_a_sink_that_has_forgotten_what_it_had_stops_the_stream(tmp_path: Path, muster: Muster) -> None:

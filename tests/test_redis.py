@@ -1,6 +1,7 @@
 """Streams of Redis as sources and sinks, on a real server that is killed as the stream is."""
 
 import contextlib
+import json
 import random
 import re
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 import muster as muster_
 from conftest import Muster, begun
-from followed import kill_a_child
+from followed import following, joined, kill_a_child, rejects, rows_out, stopped
 from muster._streams.redis_sink import RedisSink
 from muster._streams.redis_source import RedisSource
 from muster._streams.rows_of_fields import RowsWanted
@@ -120,6 +121,7 @@ def test_entries_that_are_gone_before_they_are_read_are_never_a_silent_gap(serve
         with pytest.raises(muster_.DataError, match=r"in: 4 rows had been trimmed or deleted before .* lost='skip'"):
             reader.read(first.position, 1000)
         assert rows(skipping.read(first.position, 1000)) == b"7\r\n8\r\n"
+        assert skipping.skipped() == 4
         last = skipping.read(first.position, 1000)
         assert last is not None
         add(server, {"n": 9}, {"n": 10})
@@ -135,12 +137,71 @@ def test_entries_that_are_gone_before_they_are_read_are_never_a_silent_gap(serve
             reader.read(last.position, 1000)
 
 
+def test_how_many_entries_were_skipped_is_told_and_counted_on(
+    server: RedisServer, tmp_path: Path, muster: Muster
+) -> None:
+    written(tmp_path, f"follow_redis({server.url!r}, 'in', lost='skip', every=0.0)")
+    for numbers, skipped in ((range(2), 0), (range(2, 8), 4), (range(8, 13), 7)):
+        add(server, *({"n": n} for n in numbers))
+        server.client.xtrim("in", maxlen=2, approximate=False)
+        before = rows_out(tmp_path)
+        with following(tmp_path, "--workers", "0") as process:
+            until(lambda before=before: rows_out(tmp_path) == before + 2 or process.poll() is not None)  # type: ignore[misc]
+            code, _, err = stopped(tmp_path, process)
+        assert code == 0, err
+        told = f"in: {skipped} rows skipped: gone before they were read" in err
+        at_the_end = f"{skipped} rows skipped since the stream began: gone before they were read" in err
+        assert (told, at_the_end) == (bool(skipped), bool(skipped)), err
+    assert joined(tmp_path).split() == ["n,double", "0,0", "1,2", "6,12", "7,14", "11,22", "12,24"]
+    [run] = json.loads(muster("runs", "--json").out)
+    status = muster("status", run["run"])
+    assert re.search("skipped +7 rows, gone before they were read", status.out), status.out
+    stream = json.loads(muster("status", run["run"], "--json").out)["stream"]
+    assert stream["skipped_rows"] == 7
+    assert muster("report", run["run"], "-o", "report.html").code == 0
+    assert re.search("Rows skipped.*?7.*?gone before they were read", (tmp_path / "report.html").read_text(), re.DOTALL)
+
+
 def test_fields_are_those_of_the_first_entry_or_those_that_are_named(server: RedisServer) -> None:
     add(server, {"n": 1, "text": 'a"b\nc'}, {"text": ""}, {"n": 3, "more": "x"})
-    with source(server) as reader, pytest.raises(muster_.DataError, match=r"has the field 'more'.*columns="):
-        reader.read("", 1000)
     with source(server, columns=("more", "n")) as reader:
         assert rows(reader.read("", 1000)) == b",1\r\n,\r\nx,3\r\n"
+
+
+def test_an_entry_that_is_no_row_is_a_bad_row_with_its_id_and_what_came(server: RedisServer, tmp_path: Path) -> None:
+    add(server, {"n": 1}, {"n": 2, "more": "x"}, {"n": 3})
+    add(server, {"data": '{"n": 1}'}, {"data": "{"}, {"other": "y"}, {"data": '{"n": 2}'}, key="values")
+    in_fields, in_values = f"follow_redis({server.url!r}, 'in'", f"follow_redis({server.url!r}, 'values', field='data'"
+    for at, (asked, count, whys) in enumerate(
+        (
+            (in_fields, 2, [("it has the field 'more', which the first row lacked", '""more"": ""x""')]),
+            (
+                f"{in_values}, decode='json'",
+                2,
+                [("it is not an object of JSON: Expecting property", ",{"), ("there is no value", "entry")],
+            ),
+            (
+                f"{in_values}, decode=__import__('json').loads",
+                2,
+                [("JSONDecodeError: Expecting property", "ew==,entry"), ("ValueError: there is no value", "-,entry")],
+            ),
+        )
+    ):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        written(folder, f"{asked}, every=0.0)")
+        with following(folder, "--workers", "0") as process:
+            until(lambda folder=folder: rows_out(folder) == 2 or process.poll() is not None)  # type: ignore[misc]
+            code, _, err = stopped(folder, process)
+        assert (code, rows_out(folder)) == (4, count), err
+        found = rejects(folder)
+        entries: Any = server.client.xrange("values" if at else "in")
+        names = [name.decode() for name, _ in entries[1:-1]]
+        for one, name, (why, came) in zip(found, names, whys, strict=True):
+            assert why in one["error"]
+            assert f"entry {name}" in one["raw"]
+            assert came in one["raw"]
+        assert [int(n) for text in joined(folder).splitlines()[1:] for n in text.split(",")[:1]] == [1, 2 if at else 3]
 
 
 def test_two_streams_add_to_one_and_a_late_transaction_of_a_dead_process_counts_once(

@@ -1,4 +1,4 @@
-"""Pipelines whose rows come in frames that are no rows of CSV."""
+"""Pipelines whose rows come as bytes that are no rows of CSV."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, TypeVar
 from muster._dialects import Dialect, Reading
 from muster._dialects.options import understood
 from muster._job import Options
-from muster._model import PAYLOAD
 from muster._user_code import arguments, targets
 from muster.errors import UsageError
 
@@ -25,14 +24,14 @@ def decoded(
     dtype: str | Mapping[str, str] | None,
     options: Mapping[str, Any],
 ) -> P:
-    """Have a pipeline that listens keep frames as they come, and make rows of them in its first step.
+    """Have a pipeline make rows in its first step of what its source keeps as it came, in base64.
 
     Raises ``UsageError`` for what decodes nothing, and for options that mean something for CSV alone.
     """
     one: Any = pipeline
     if decode not in {"json", "bytes"} and not callable(decode):
         raise UsageError(
-            f"decode={decode!r}: it is 'csv', 'json', 'bytes', or a function that gets the bytes of a frame and returns"
+            f"decode={decode!r}: it is 'csv', 'json', 'bytes', or a function that gets the bytes that came and returns"
             " a dict, a row."
         )
     if options:
@@ -43,11 +42,11 @@ def decoded(
         raise UsageError(f"dtype={dtype!r}: with decode=, name columns, as in dtype={{'zip': {dtype!r}}}.")
     step = targets.parse_target(_STEP)
     told = {"decode": decode, "columns": [*columns], "dtype": dict(dtype or {})}
-    source = dataclasses.replace(one.follow.source, columns=(PAYLOAD,), has_payloads=True)
     dialect, reading = understood({"keep_default_na": False, "na_filter": False}, Dialect(), Reading())
     return dataclasses.replace(  # type: ignore[no-any-return]
         one,
         steps=(targets.with_arguments(step, arguments.given(told, step=step.name)),),
-        options=Options(input_format="csv", dtype={PAYLOAD: "str"}, dialect=dialect, reading=reading),
-        follow=dataclasses.replace(one.follow, source=source),
+        options=Options(
+            input_format="csv", dtype=dict.fromkeys(one.follow.source.columns, "str"), dialect=dialect, reading=reading
+        ),
     )

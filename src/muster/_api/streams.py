@@ -12,6 +12,7 @@ from muster._dialects import Reading
 from muster._dialects.options import CellOptions, CsvOptions, understood
 from muster._dialects.values import columns as column_names
 from muster._job import Follow, ListenTcp, Options, ReadFrom, StreamSource
+from muster._model import PAYLOAD
 from muster._show.callers import from_the_callers_line
 from muster.errors import UsageError
 
@@ -83,19 +84,21 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     check_whole("connections", connections, least=1)
     if isinstance(idle, bool) or not isinstance(idle, int | float) or not idle > 0:
         raise UsageError(f"idle={idle!r}: it must be a number of seconds, more than 0.")
+    names = named_columns(columns)
     listen = ListenTcp(
         place,
         framing,
-        named_columns(columns),
+        names if decode == "csv" else (PAYLOAD,),
         connections,
         float(idle),
         spool_bytes,
         *(None if path is None else fspath(path) for path in (tls_cert, tls_key, token)),
+        has_payloads=decode != "csv",
     )
     follow = Follow(checked_every(every), listen)
     if decode != "csv":
         begun = Pipeline((place or ":",), follow=follow)
-        return decoded(begun, decode, columns=listen.columns, dtype=names_of(dtype), options=options)
+        return decoded(begun, decode, columns=names, dtype=names_of(dtype), options=options)
     return Pipeline((place or ":",), options=options_of(options, dtype), follow=follow)
 
 

@@ -12,6 +12,7 @@ from muster._words import plural
 
 from ._signals import held
 from .lines import without_blank_lines
+from .no_rows import why_of
 from .rules import differ_by_column, rules_of
 from .top import BOM
 
@@ -48,7 +49,7 @@ class ArrowText:
         ragged: dict[int, str] = {}
 
         def skip(record: Any) -> str:  # noqa: ANN401 (Arrow's InvalidRow, which has no types)
-            ragged[record.number - 1] = (
+            ragged[record.number - 1] = why_of(record.text or "") or (
                 f"expected {plural(record.expected_columns or 0, 'field')}, found {record.actual_columns}"
             )
             return "skip"

@@ -47,6 +47,8 @@ class StreamLag:
     """Up to when windows are closed, in microseconds since 1970; ``None`` where no time closes any, or none has yet."""
     late_rows: int = 0
     """How many rows came too late for their windows, of all attempts."""
+    skipped_rows: int = 0
+    """How many rows were gone at the other end before they were read, and were skipped, of all attempts."""
 
     def __str__(self) -> str:
         """Say so in a line."""
@@ -58,6 +60,8 @@ class StreamLag:
         if self.bytes:
             rows = f"{plural(self.rows, 'row')} ({size(self.bytes)})" if self.rows else size(self.bytes)
             said.append(f"{rows} behind for {duration(self.seconds)}")
+        elif self.rows:  # none of which has been read
+            said.append(f"{plural(self.rows, 'row')} behind")
         if self.unacknowledged:
             waited = duration(self.unacknowledged_seconds)
             said.append(f"{plural(self.unacknowledged, 'row')} unacknowledged for {waited}")

@@ -332,6 +332,7 @@ class Streamed(NamedTuple):
     """Those of all these rows, added up."""
     watermark: int | None = None
     late_rows: int = 0
+    skipped_rows: int = 0
 
 
 class FilesMoved(NamedTuple):

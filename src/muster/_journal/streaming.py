@@ -104,6 +104,7 @@ class StreamSums:
             "away": told.away if told else "",
             "watermark": self.watermark,
             "late_rows": told.late_rows if told else None,
+            "skipped_rows": told.skipped_rows if told else None,
             "latency": {
                 "rows": sum(waits.values()),
                 **{name: bound(waits, share) for name, share in _SHARES.items()},

@@ -18,7 +18,7 @@ from .groups import (
     StepChain,
     chains_of,
 )
-from .inputs import PAYLOAD, WRITTEN, Column, LocalCopy, Part, Source, Stored
+from .inputs import NOTHING, PAYLOAD, PLACE, WRITTEN, Column, LocalCopy, Part, Source, Stored
 from .measures import Load, Seconds, StepMeasure
 from .outcomes import Fault, Outcome, Outcomes, Reason, Warned
 from .pieces import Piece, PieceLocation, Span
@@ -45,9 +45,11 @@ __all__ = [
     "LACKED",
     "LANES",
     "NEVER",
+    "NOTHING",
     "NO_FILE",
     "NO_TIME",
     "PAYLOAD",
+    "PLACE",
     "PLACES_TOGETHER",
     "WINDOW",
     "WINDOW_END",

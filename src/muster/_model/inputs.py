@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 PAYLOAD: Final = "payload"
-"""The column of a stream whose frames are no rows of CSV: what came, which the first step makes rows of."""
+"""The column of what came to a stream and is no row of CSV yet, in base64: the first step makes rows of it."""
+
+PLACE: Final = "place"
+"""A column beside it, where rows have places of their own: which message of which partition it was."""
+
+NOTHING: Final = "-"
+"""What stands there for a message that has no value, and is no base64."""
 
 WRITTEN: Final = ", written "
 """What stands in a stamp between the tag of a file and its time of writing, where one alone does not do."""

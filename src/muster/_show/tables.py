@@ -130,6 +130,8 @@ def _lines_of_stream(stream: Mapping[str, Any], *, is_going: bool) -> Iterator[t
     if stream["watermark"] is not None:
         late = f", {plural(stream['late_rows'], 'row')} came too late" if stream["late_rows"] else ""
         yield "watermark", f"windows up to {timestamp(stream['watermark'])} are closed{late}"
+    if skipped := stream["skipped_rows"]:
+        yield "skipped", f"{plural(skipped, 'row')}, gone before they were read"
     if (rows := stream["rows_unacknowledged"]) is not None:
         waited = f", for {duration(stream['seconds_unacknowledged'])}" if rows else ""
         away = f"; {stream['away']}" if stream["away"] else ""
@@ -142,6 +144,6 @@ def _lines_of_stream(stream: Mapping[str, Any], *, is_going: bool) -> Iterator[t
 def _behind(stream: Mapping[str, Any]) -> str:
     rows, count = stream["rows_behind"], stream["bytes_behind"]
     if not count:
-        return "nothing"
+        return plural(rows, "row") if rows else "nothing"
     counted = f"{plural(rows, 'row')}, " if rows is not None else ""
     return f"{counted}{size(count)}, for {duration(stream['seconds_behind'])}"

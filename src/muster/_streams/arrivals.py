@@ -13,6 +13,8 @@ class Behind(NamedTuple):
     """How many rows that is, as far as one can tell without reading them; ``None`` before any was read."""
     seconds: float
     """For how long the oldest of them have waited, as far as this process has seen."""
+    skipped: int = 0
+    """How many rows were gone at the other end before they were read, and were skipped; they are none of these."""
 
 
 class Came(NamedTuple):

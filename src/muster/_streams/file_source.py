@@ -80,6 +80,9 @@ class FileSource:
     def has_ended(self) -> bool:
         return self._limits is not None
 
+    def settle(self) -> None:
+        pass  # files need not be told
+
     def behind(self) -> Behind:
         return self._intake.behind(time.monotonic())
 

@@ -14,12 +14,16 @@ from .own_code import AwayError
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError
+    from confluent_kafka.admin import AdminClient
     from confluent_kafka.admin._metadata import TopicMetadata
 
 _LOOKS_WITHIN: Final = 5.0
 """Seconds: brokers that are there answer in less than one, also from far away."""
 ANSWERS_WITHIN: Final = 10.0
 """Seconds: a broker that has just come up looks for its coordinators as long as that."""
+
+_NO_ID: Final = "A" * 22
+"""Nothing but zeros, in base64."""
 
 _BROKERS: Final = re.compile(r"[^\s:/,@]+:\d+(,[^\s:/,@]+:\d+)*|(\[[0-9a-fA-F:]+\]:\d+)")
 _OURS: Final = frozenset(
@@ -106,6 +110,22 @@ class Topic:
             raise self.in_words_of(told.error)
         self._has_answered = True
         return told
+
+    def admin(self) -> "AdminClient":
+        """Make a client that is asked for the topic's ``id``."""
+        from confluent_kafka.admin import AdminClient
+
+        with self.in_words():
+            return AdminClient(self.settings())
+
+    def id(self, admin: "AdminClient") -> str:
+        """Ask for the id of the topic, which no other one ever has; empty where brokers are too old to give ids."""
+        from confluent_kafka import TopicCollection
+
+        with self.in_words():
+            [asked] = admin.describe_topics(TopicCollection([self.topic]), request_timeout=ANSWERS_WITHIN).values()
+            found = str(asked.result().topic_id)
+        return "" if found == _NO_ID else found
 
     @contextlib.contextmanager
     def in_words(self) -> Iterator[None]:

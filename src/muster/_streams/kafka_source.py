@@ -1,20 +1,20 @@
-"""Rows that are the messages of a topic of Kafka: each value is a row of CSV or of JSON."""
+"""Rows that are the messages of a topic of Kafka: each value is one."""
 
-import csv
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from muster._job import StreamRows
-from muster._words.numbers import plural
 from muster.errors import DataError
 
 from .kafka_client import ANSWERS_WITHIN, Topic
-from .rows_of_fields import Columns, RowsWanted, as_csv
+from .rows_of_fields import KnownFields, RowsWanted
+from .values import Reads, Values
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
+    from confluent_kafka.admin import AdminClient
 
 _MOST: Final = 10_000
 """Messages that are taken at once."""
@@ -28,31 +28,39 @@ class _Offsets(NamedTuple):
 
     next: Mapping[int, int]
     """Of each partition, the offset of the next message."""
-    columns: tuple[str, ...] = ()
-    """Of the rows before it, where nobody has named them."""
+    known: KnownFields = KnownFields()
+    topic: str = ""
+    """The id of the topic, which another one of its name has not; empty where brokers give none."""
+    skipped: int = 0
+    """How many messages were gone before they were read, and were skipped."""
 
     @classmethod
     def of(cls, position: str) -> "_Offsets":
         if not position:
             return cls({})
         found = json.loads(position)
-        return cls({int(number): offset for number, offset in found["next"].items()}, tuple(found["columns"]))
+        offsets = {int(number): offset for number, offset in found["next"].items()}
+        return cls(offsets, KnownFields.of(found), found.get("topic", ""), found.get("skipped", 0))
 
     @property
     def text(self) -> str:
-        return json.dumps({"next": self.next, "columns": self.columns}, separators=(",", ":"))
+        told = {"next": self.next, **self.known.told, "topic": self.topic, "skipped": self.skipped}
+        return json.dumps(told, separators=(",", ":"))
 
 
 class KafkaSource:
     """The messages of one topic, of all of its partitions."""
 
-    def __init__(self, topic: Topic, asked: RowsWanted, *, decode: Literal["json", "csv"]) -> None:
+    def __init__(self, topic: Topic, asked: RowsWanted, *, reads: Reads) -> None:
         """Connect to nobody yet. Raises ``UsageError``."""
         asked.check()
         self.topic = topic
         self._asked = asked
-        self._decode = decode
+        self._values = Values(asked, reads)
         self._consumer: Consumer | None = None
+        self._ids: AdminClient | None = None
+        """Tells the id of the topic, which a consumer does not."""
+        self._skipped = 0
         self._assigned: Mapping[int, int] | None = None
         """Where the consumer is."""
         self._looked_at = 0.0
@@ -71,6 +79,7 @@ class KafkaSource:
         with self.topic.in_words():
             self._consumer = Consumer(settings)
         self._assigned = None
+        self._ids = self.topic.admin()
         self._look()
 
     def _look(self) -> Sequence[int]:
@@ -81,20 +90,33 @@ class KafkaSource:
     def read(self, position: str, limit: int) -> StreamRows | None:
         """Read messages behind a position."""
         at = _Offsets.of(position)
+        self._skipped = at.skipped
         if self._assigned is None or time.monotonic() - self._looked_at > _LOOKS_AGAIN:
-            at = self._with_all_partitions(at, is_first=not position)
+            at = self._with_all_partitions(self._of_same_topic(at), is_first=not position)
         if self._assigned != at.next:
             self._assign(at)
         messages, behind = self._messages(at, limit)
         if not messages:
             return StreamRows(b"", behind.text)
-        named = self._asked.columns
-        rows = list(map(self._row, messages))
-        columns = Columns(named or at.columns, may_have_others=bool(named)).found(rows[0])
-        for message, row in zip(messages, rows, strict=True):
-            columns.check(row, of=self._what(message))
-        text = as_csv(rows, columns.names, has_header=not (named or at.columns))
-        return StreamRows(text, behind._replace(columns=() if named else columns.names).text)
+        self._of_same_topic(at)  # asked behind them: else they may be those of another one
+        text, known = self._values.text(map(_placed, messages), at.known)
+        return StreamRows(text, behind._replace(known=known).text)
+
+    def _of_same_topic(self, at: _Offsets) -> _Offsets:
+        """Note which topic it is. Raises ``DataError`` where it is another one than the one that was read before."""
+        assert self._ids is not None  # noqa: S101 (open comes first)
+        found = self.topic.id(self._ids)
+        if at.topic and found and found != at.topic:
+            raise DataError(
+                f"{self.topic.name}: the topic has been deleted and made anew, so none of its messages is one that"
+                " comes behind those that were read. What was read is done. To read what is there from its start, type"
+                " the same command again with --fresh."
+            )
+        return at._replace(topic=at.topic or found)
+
+    def skipped(self) -> int:
+        """Count the messages that were gone before they were read, since the stream began."""
+        return self._skipped
 
     def behind(self) -> int:
         """Count the messages that are there and were not read, as far as brokers have told."""
@@ -166,41 +188,29 @@ class KafkaSource:
         if error.code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its name in the library)
             self._look()  # a client without a broker takes its topic for unknown
             raise self.topic.away(error.str())
+        self._of_same_topic(at)
         number = _partition(message)
         low, high = self._edges(number)
         gone = low - at.next[number]
         if gone <= 0 and at.next[number] <= high:
             raise self.topic.away(error.str())  # it has come to be there
-        if self._asked.lost == "skip":
-            return at._replace(next={**at.next, number: low})
+        if self._asked.lost == "skip" and gone > 0:
+            self._skipped = at.skipped + gone
+            return at._replace(next={**at.next, number: low}, skipped=self._skipped)
         if gone <= 0:
             raise DataError(
-                f"{self.topic.name}: partition {number} ends at {high}, and was read up to {at.next[number]}: the topic"
-                " has been deleted and made anew, or its brokers have lost rows. What was read is done. To read what is"
-                " there from its start, type the same command again with --fresh."
+                f"{self.topic.name}: partition {number} ends at {high}, and was read up to {at.next[number]}: its"
+                " brokers have lost rows. What was read is done. To read what is there from its start, type the same"
+                " command again with --fresh."
             )
         raise self._asked.gone(gone, f"{self.topic.name}, partition {number}")
-
-    def _row(self, message: "Message") -> Mapping[str, Any]:
-        """Read the value of a message. Raises ``DataError`` where it is no row."""
-        value = message.value()
-        try:
-            return _read(value, self._decode, self._asked.columns)
-        except (TypeError, ValueError, csv.Error) as error:
-            raise DataError(
-                f"{self._what(message)} is no row of {self._decode}: {error}. It is {value!r:.200}. What came before is"
-                " done. Read the topic with the decode= that its rows have."
-            ) from error
-
-    def _what(self, message: "Message") -> str:
-        return f"{self.topic.name}: the message {_offset(message)} of partition {_partition(message)}"
 
     def acknowledge(self, position: str) -> None:
         """Do nothing: Kafka keeps messages for as long as it is told to."""
 
     def close(self) -> None:
         """Leave the brokers."""
-        consumer, self._consumer = self._consumer, None
+        consumer, self._consumer, self._ids = self._consumer, None, None
         if consumer is not None:
             consumer.close()
 
@@ -217,16 +227,7 @@ def _offset(message: "Message") -> int:
     return offset
 
 
-def _read(value: bytes | str | None, decode: str, names: Sequence[str]) -> Mapping[str, Any]:
-    """Read a row. Raises ``ValueError`` or ``csv.Error`` where it is none."""
-    if not isinstance(value, bytes):
-        raise TypeError("it has no value")
-    if decode == "json":
-        row = json.loads(value)
-        if not isinstance(row, dict) or not row:
-            raise ValueError("it is no object with fields")
-        return row
-    [cells] = csv.reader([value.decode("utf-8", "surrogateescape")], strict=True)
-    if len(cells) != len(names):
-        raise ValueError(f"it has {plural(len(cells), 'cell')}, and columns= names {len(names)}")
-    return dict(zip(names, cells, strict=True))
+def _placed(message: "Message") -> tuple[str, bytes | None]:
+    value = message.value()
+    assert not isinstance(value, str)  # noqa: S101 (nobody has asked for text)
+    return f"partition {_partition(message)} offset {_offset(message)}", value

@@ -62,8 +62,14 @@ class OwnCode:
 
     def beyond(self) -> int:
         """Count the rows that a source has and has not given, where it can tell."""
-        tell = getattr(self._end, "behind", None)
-        return int(self.call("behind")) if callable(tell) else 0
+        return self._counted("behind")
+
+    def skipped(self) -> int:
+        """Count the rows that were gone before a source could give them, where it can tell."""
+        return self._counted("skipped")
+
+    def _counted(self, method: str) -> int:
+        return int(self.call(method)) if callable(getattr(self._end, method, None)) else 0
 
     @property
     def is_open(self) -> bool:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from muster._job import ReadFrom
+from muster._words.numbers import plural
 from muster.errors import EngineError, UserCodeError
 
 from .epochs import LONGEST_RECORD
@@ -42,7 +43,8 @@ class OwnInflow:
         self._is_ending = self._is_closing = self._has_read = False
         self._fault: BaseException | None = None
         self._said = SimpleQueue[str]()
-        self._beyond = 0
+        self._beyond = self._skipped = 0
+        self._why_away = ""
 
     def begin(self, spooled: Spooled, ring: Callable[[], None]) -> str:
         args = (_Spooling(self._code, spooled, self._rows), ring)
@@ -56,8 +58,9 @@ class OwnInflow:
             self._has_read = True
             ring()
             while not self._is_closing:
-                self._wait_for_a_call()
                 self._acknowledge(spooling)
+                self._wait_for_a_call()
+            self._acknowledge(spooling, is_last=True)
         except BaseException as error:  # noqa: BLE001 (the stream's thread raises it)
             self._fault = error
             ring()
@@ -80,7 +83,7 @@ class OwnInflow:
             except AwayError as error:
                 if not is_away:
                     self._said.put(f"{error}. It is tried again until it is there")
-                is_away = True
+                is_away, self._why_away = True, str(error)
                 self._code.close()
                 self._code.wait(self._call)
 
@@ -93,6 +96,9 @@ class OwnInflow:
         began = time.monotonic()
         count = spooling.read()
         self._beyond = self._code.beyond()
+        if (skipped := self._code.skipped()) and not self._skipped:  # how many there will be, status says
+            self._said.put(f"{self.name}: {plural(skipped, 'row')} skipped: gone before they were read")
+        self._skipped = skipped
         if count == 0:
             self._call.wait(max(0.0, _TURN - (time.monotonic() - began)))
             self._call.clear()
@@ -102,13 +108,30 @@ class OwnInflow:
         self._call.wait()
         self._call.clear()
 
-    def _acknowledge(self, spooling: "_Spooling") -> None:
-        """Acknowledge what is done at the end; who is away then is told the next time."""
+    def _acknowledge(self, spooling: "_Spooling", *, is_last: bool = False) -> None:
+        """Acknowledge what is done once nothing is read any more. Who is away at the end hears of it the next time."""
         if self._code.is_open:
             try:
                 spooling.acknowledge()
-            except AwayError:
+            except AwayError as error:
+                self._why_away = str(error)
                 self._code.close()
+        if is_last and spooling.is_due:
+            self._said.put(
+                f"{self._why_away}: so what was done last is acknowledged when the same command is typed again"
+            )
+
+    def settle(self) -> None:
+        self._is_ending = self._is_closing = True
+        self._call.set()
+        if self._thread is not None:
+            self._thread.join(ENDS_WITHIN)
+            if self._thread.is_alive():
+                self._said.put(
+                    f"{self.name}: it has not answered for {ENDS_WITHIN:.0f} s, so nobody knows whether what was done"
+                    " last is acknowledged. It is told again when the same command is typed again"
+                )
+        self.check()
 
     def look_again(self) -> None:
         self._call.set()
@@ -130,6 +153,9 @@ class OwnInflow:
 
     def beyond(self) -> int:
         return self._beyond
+
+    def skipped(self) -> int:
+        return self._skipped
 
     def close(self) -> bool:
         self._is_ending = self._is_closing = True
@@ -229,10 +255,15 @@ class _Spooling:
                 " room, and type the same command again."
             ) from error
 
+    @property
+    def is_due(self) -> bool:
+        """Tell whether rows are in epochs that are committed, and the source has not been told."""
+        return bool(self._unacknowledged) and self._unacknowledged[0][0] <= self._spooled.done
+
     def acknowledge(self) -> None:
         """Tell the source up to where its rows are in epochs that are committed, where that is news."""
         last = None
-        while self._unacknowledged and self._unacknowledged[0][0] <= self._spooled.done:
+        while self.is_due:
             last = self._unacknowledged.popleft()
         if last is not None:
             try:

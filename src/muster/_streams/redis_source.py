@@ -1,4 +1,4 @@
-"""Rows that are entries of a stream of Redis: each field is a cell."""
+"""Rows that are entries of a stream of Redis: each field is a cell, or the value of one field is a row."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,8 @@ from muster._job import StreamRows
 from muster.errors import DataError, UsageError
 
 from .redis_client import Place, closed
-from .rows_of_fields import Columns, RowsWanted, as_csv
+from .rows_of_fields import KnownFields, RowsWanted
+from .values import Reads, Values
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -29,19 +30,21 @@ class _At(NamedTuple):
     """That of the last entry that was read."""
     number: int = -1
     """How many entries had ever been added up to it; -1: nothing has been read yet."""
-    columns: tuple[str, ...] = ()
-    """Of the rows before it, where nobody has named them."""
+    known: KnownFields = KnownFields()
+    skipped: int = 0
+    """How many entries were gone before they were read, and were skipped."""
 
     @classmethod
     def of(cls, position: str) -> "_At":
         if not position:
             return cls()
         found = json.loads(position)
-        return cls(found["id"], found["number"], tuple(found["columns"]))
+        return cls(found["id"], found["number"], KnownFields.of(found), found.get("skipped", 0))
 
     @property
     def text(self) -> str:
-        return json.dumps({"id": self.id, "number": self.number, "columns": self.columns}, separators=(",", ":"))
+        told = {"id": self.id, "number": self.number, **self.known.told, "skipped": self.skipped}
+        return json.dumps(told, separators=(",", ":"))
 
 
 class _Found(NamedTuple):
@@ -60,14 +63,21 @@ class _Found(NamedTuple):
 class RedisSource:
     """The entries of one stream."""
 
-    def __init__(self, url: str, stream: str, asked: RowsWanted) -> None:
-        """Connect to nobody yet. Raises ``UsageError``."""
+    def __init__(
+        self, url: str, stream: str, asked: RowsWanted, *, field: str = "", reads: Reads | None = None
+    ) -> None:
+        """Connect to nobody yet. ``reads`` says how rows are read from a ``field``; ``None``: all fields are cells.
+
+        Raises ``UsageError``.
+        """
         asked.check()
         self.place = Place(url, stream, call="follow_redis")
         self._asked = asked
+        self._field = field.encode()
+        self._values = None if reads is None else Values(asked, reads)
         self._client: Redis | None = None
         self._count = _FIRST_COUNT
-        self._behind = 0
+        self._behind = self._skipped = 0
 
     def open(self) -> None:
         """Connect. Raises ``AwayError`` where nobody answers."""
@@ -76,6 +86,7 @@ class RedisSource:
     def read(self, position: str, limit: int) -> StreamRows | None:
         """Read entries behind a position."""
         at = _At.of(position)
+        self._skipped = at.skipped
         found = self._found(at)
         if found is None:
             return self._without_key(at)
@@ -84,6 +95,7 @@ class RedisSource:
                 return StreamRows(b"", _At(found.last, found.added).text)
             at = at._replace(number=found.added - found.there)
         at = self._counted(at, found)
+        self._skipped = at.skipped
         self._behind = found.added - at.number - len(found.entries)
         if not found.entries:
             self._wait(at)
@@ -93,6 +105,10 @@ class RedisSource:
     def behind(self) -> int:
         """Count the entries that are there and were not read."""
         return self._behind
+
+    def skipped(self) -> int:
+        """Count the entries that were gone before they were read, since the stream began."""
+        return self._skipped
 
     def _found(self, at: _At) -> _Found | None:
         """Ask what there is, in one step; ``None`` where there is no such key."""
@@ -119,7 +135,7 @@ class RedisSource:
         if at.number > 0:
             if self._asked.lost == "stop":
                 raise self._made_anew("has been deleted")
-            return StreamRows(b"", _At(number=0, columns=at.columns).text)
+            return StreamRows(b"", at._replace(id=_FIRST, number=0).text)
         if at.number < 0 and self._asked.start == "newest":
             return StreamRows(b"", _At(number=0).text)  # all that comes from now on
         raise self.place.away("there is no such stream yet; it begins with the first XADD")
@@ -129,7 +145,8 @@ class RedisSource:
         if _is_behind(at.id, found.last) or found.added < at.number:
             if self._asked.lost == "stop":
                 raise self._made_anew("has been deleted and made anew, or its server has lost rows")
-            return at._replace(id=_FIRST, number=found.added - found.there)
+            number = found.added - found.there
+            return at._replace(id=_FIRST, number=number, skipped=at.skipped + number)
         if len(found.entries) < self._count:  # all that are there
             gone = found.added - at.number - len(found.entries)
         elif _is_behind(found.oldest, at.id):  # all that are there come behind
@@ -140,7 +157,7 @@ class RedisSource:
             raise self._made_anew("has been deleted and made anew")
         if gone and self._asked.lost == "stop":
             raise self._asked.gone(gone, self.place.name)
-        return at._replace(number=at.number + gone)
+        return at._replace(number=at.number + gone, skipped=at.skipped + gone)
 
     def _made_anew(self, what: str) -> DataError:
         return DataError(
@@ -149,15 +166,16 @@ class RedisSource:
         )
 
     def _rows(self, at: _At, found: _Found, limit: int) -> StreamRows:
-        entries = [(_text(name), _fields(fields)) for name, fields in found.entries]
-        named = self._asked.columns
-        columns = Columns(named or at.columns, may_have_others=bool(named)).found(entries[0][1])
-        for name, row in entries:
-            columns.check(row, of=f"{self.place.name}: entry {name}")
-        text = as_csv((row for _, row in entries), columns.names, has_header=not (named or at.columns))
-        self._count = max(1, min(_MOST, limit * len(entries) // len(text)))
-        kept = () if named else columns.names
-        return StreamRows(text, _At(entries[-1][0], at.number + len(entries), kept).text)
+        entries = [(f"entry {_text(name)}", fields or {}) for name, fields in found.entries]
+        if self._values is not None:
+            values = [(place, fields.get(self._field)) for place, fields in entries]
+            text, known = self._values.text(values, at.known)
+        else:
+            rows = [(place, _texts(fields)) for place, fields in entries]
+            text, known = self._asked.text(rows, at.known)
+        self._count = max(1, min(_MOST, limit * len(entries) // max(len(text), 1)))
+        last = _text(found.entries[-1][0])
+        return StreamRows(text, at._replace(id=last, number=at.number + len(entries), known=known).text)
 
     def _wait(self, at: _At) -> None:
         """Wait for a moment, or until an entry comes."""
@@ -187,5 +205,5 @@ def _text(name: bytes | str) -> str:
     return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
 
 
-def _fields(fields: Mapping[bytes, bytes] | None) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in (fields or {}).items()}
+def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in fields.items()}

@@ -52,6 +52,9 @@ class EpochSource(Protocol):
     def has_ended(self) -> bool:
         """Tell whether nothing comes any more, be it that it was asked to end, or that there is nothing else."""
 
+    def settle(self) -> None:
+        """Know that the stream ends and all that is done is committed. Raises ``MusterError`` where that goes wrong."""
+
     def behind(self) -> Behind:
         """Tell what has come and is in no epoch that is done for good."""
 

@@ -55,8 +55,14 @@ class Inflow(Protocol):
     def beyond(self) -> int:
         """Count the rows that wait at the other end to be brought, as far as it tells."""
 
+    def skipped(self) -> int:
+        """Count the rows that were gone at the other end before they were brought, since the stream began."""
+
     def remarks(self) -> Iterator[str]:
         """Say, once, what whoever watches should know."""
+
+    def settle(self) -> None:
+        """Know that nothing more is done: acknowledge the last of it. Raises what keeps it from that."""
 
     def close(self) -> bool:
         """Give back what it holds; tell whether it has: a write to the disk that hangs ends with the process."""
@@ -220,11 +226,15 @@ class SpooledSource:
     def has_ended(self) -> bool:
         return self._inflow.has_ended()
 
+    def settle(self) -> None:
+        self._inflow.settle()
+
     def behind(self) -> Behind:
         arrivals = self._spooled.arrivals
         since = arrivals.since
         rows = arrivals.rows + self._inflow.beyond()
-        return Behind(self._spooled.waiting, rows, 0.0 if since is None else time.monotonic() - since)
+        waited = 0.0 if since is None else time.monotonic() - since
+        return Behind(self._spooled.waiting, rows, waited, self._inflow.skipped())
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         del at_the_end

@@ -95,6 +95,12 @@ class TcpInflow:
     def beyond(self) -> int:
         return 0  # senders do not tell
 
+    def skipped(self) -> int:
+        return 0  # what is acknowledged is here
+
+    def settle(self) -> None:
+        pass  # senders were told as soon as their rows were here
+
     def remarks(self) -> Iterator[str]:
         """Say which connections were refused: of many, one, and how many more there were."""
         if self._said.empty() or time.monotonic() - self._remarked_at < _REMARKS_EVERY:

@@ -120,6 +120,7 @@ _OF_A_STREAM: Final[_Tellers[StreamStanding]] = {
         "Rows that came too late for their windows.",
         lambda one: one.late_rows if one.watermark is not None else None,
     ),
+    "muster_stream_skipped_rows": ("Rows that were gone before they were read.", lambda one: one.skipped_rows),
     "muster_stream_unacknowledged_rows": ("Rows that no receiver has acknowledged.", lambda one: one.unacknowledged),
     "muster_stream_unacknowledged_seconds": (
         "For how long the oldest of them have waited.",

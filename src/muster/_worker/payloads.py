@@ -1,7 +1,7 @@
 """Frames of a stream that are no rows of CSV: the steps that make rows of them, and them of rows.
 
-Between the network and these steps a payload is a text of base64 in the one column that there is: whatever bytes it
-has, it is a row of CSV then, which is kept, split and read as any other.
+Between the network and these steps a payload is a text of base64 in a column: whatever bytes it has, it is a row of CSV
+then, which is kept, split and read as any other. Rejects show that row; beside the payload it may have its place.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 import pandas as pd
 
-from muster._model import PAYLOAD
+from muster._model import NOTHING, PAYLOAD
 
 _SHOWN: Final = 100
 """Bytes of a payload that an error shows."""
@@ -37,7 +37,7 @@ class Decode:
 
     def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
         """Make rows of payloads. Raises what the function does, and ``TypeError`` where it gives no row."""
-        payloads = [a2b_base64(text) for text in df[PAYLOAD]]
+        payloads = [*map(_payload, df[PAYLOAD])]
         decode = self._decode
         if not callable(decode):
             return pd.DataFrame({PAYLOAD: pd.Series(payloads, index=df.index, dtype=object)})
@@ -51,6 +51,12 @@ class Decode:
                 made[name].map(str, na_action="ignore") if kind == "str" else made[name].astype(cast("Any", kind))
             )
         return made
+
+
+def _payload(text: str) -> bytes:
+    if text == NOTHING:
+        raise ValueError("there is no value")
+    return a2b_base64(text)
 
 
 def _from_json(payload: bytes) -> Any:  # noqa: ANN401 (whatever JSON holds)

@@ -93,13 +93,18 @@ class Epochs(TaskPhase):
         inputs = self.run.inputs
         inputs.sources = epoch.sources
         inputs.orders = tuple(stretch.position.order for stretch in epoch.stretches)
-        if not inputs.columns:
+        if not inputs.columns or self._has_seen_nothing:
             inputs.observe(self.asker.ask, epoch.parts, everything=True)
             self._settle(inputs.columns, "the first epoch")
         self.teller.observer.under_way = UnderWay(
             [source.name for source in epoch.sources], limit=self.run.job.options.timeout
         )
         self._commit(self._sealed(epoch, self._done(epoch)))
+
+    @property
+    def _has_seen_nothing(self) -> bool:
+        """Tell whether no row has shown yet what columns hold, as none could be read: types are settled anew then."""
+        return not self.past.totals.parts and not any(one.kinds or one.fixed for one in self.run.inputs.columns)
 
     @property
     def has_end(self) -> bool:

@@ -335,6 +335,7 @@ class _Flow:
             away=sent.why if sent is not None else "",
             watermark=self._epochs.watermark,
             late_rows=self._epochs.late_rows,
+            skipped_rows=behind.skipped,
         )
 
     def _end_what_was_begun(self) -> None:
@@ -378,10 +379,13 @@ class _Flow:
     def _ended(self) -> Result:
         """Say what came of the run so far."""
         self._stop.forget()
+        self._source.settle()
         for text in (*self._source.remarks(at_the_end=True), *self._sink.remarks(at_the_end=True)):
             self._teller.note(text)
         if late := self._epochs.late_rows:
             self._teller.note(f"{plural(late, 'row')} came too late for their windows, since the stream began")
+        if skipped := self._source.behind().skipped:
+            self._teller.note(f"{plural(skipped, 'row')} skipped since the stream began: gone before they were read")
         run, totals, before = self._run, self._epochs.past.totals, self._began_with
         self._epochs.tell()
         why = "Its source has ended" if self._ends_by is OnPurpose.END else "It was asked to stop"

@@ -31,6 +31,8 @@ class StreamStanding:
     """Up to when windows are closed, in seconds since 1970."""
     late_rows: int
     """How many rows came too late for their windows."""
+    skipped_rows: int
+    """How many rows were gone at the other end before they were read, and were skipped."""
     waits: Mapping[int, int]
     """How long rows took from when they came until they were committed, in bins."""
     waits_seconds: float
@@ -53,6 +55,7 @@ class StreamStanding:
             away=told.away if told else "",
             watermark=sums.watermark,
             late_rows=told.late_rows if told else 0,
+            skipped_rows=told.skipped_rows if told else 0,
             waits=sums.waits,
             waits_seconds=told.waited_seconds if told else 0.0,
         )
