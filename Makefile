@@ -71,8 +71,10 @@ run-cluster: install ## label INPUT_LINES rows on it with examples/classify.py
 	$(BIN)/muster generate --rows $(INPUT_LINES) -o output/rows.csv
 	$(BIN)/muster run examples/classify.py:classify output/rows.csv -o output/classified.csv --dtype str --cluster $(CLUSTER) --watch
 
-stream: install ## the seed's application over TCP, from sender to receiver: INPUT_LINES=2000, WORKERS=0 for one process
-	@MUSTER=$(BIN)/muster examples/stream/run.sh $(INPUT_LINES) $(WORKERS)
+# CLUSTER_SIZE has a size for make up; here it counts where somebody has chosen it.
+stream: install ## the seed's application over TCP, from sender to receiver: INPUT_LINES=2000, WORKERS=8 (0: one process) or CLUSTER_SIZE=3
+	@MUSTER=$(BIN)/muster examples/stream/run.sh $(INPUT_LINES) $(if $(WORKERS),--workers $(WORKERS)) \
+	  $(if $(filter-out file,$(origin CLUSTER_SIZE)),--machines $(CLUSTER_SIZE) --on $(ON))
 
 get-results: ## put the results into output/results.tgz
 	@cd output && tar -czf results.tgz classified.csv $$(ls classified.csv.rejects.jsonl 2>/dev/null || true)

@@ -34,11 +34,11 @@ def test_an_example_runs_and_says_what_it_did(tmp_path: Path, name: str, says: s
     assert says in done.stdout
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_the_seeds_application_goes_from_sender_to_receiver_and_ends(tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize("where", ["--workers 0", "--workers 2", "--machines 2"])
+def test_the_seeds_application_goes_from_sender_to_receiver_and_ends(tmp_path: Path, where: str) -> None:
     places = {"FROM": f"{HOST}:{free_port()}", "TO": f"{HOST}:{free_port()}", "MUSTER": str(MUSTER_COMMAND)}
     done = subprocess.run(
-        [EXAMPLES / "stream" / "run.sh", "250", workers],
+        [EXAMPLES / "stream" / "run.sh", "250", *where.split()],
         cwd=tmp_path,
         env={**os.environ, **places},
         capture_output=True,

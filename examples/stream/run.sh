@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Send so many rows through pipeline.py, from muster send to muster receive, and end all of it: run.sh ROWS [WORKERS].
-# MUSTER names the command. It works in a folder of its own, output/stream.
+# Send so many rows through pipeline.py, from muster send to muster receive, and end all of it: run.sh ROWS [FLAG]...
+# The flags are those of muster run: --workers 8, or --machines 3. MUSTER names the command. It works in a folder of its
+# own, output/stream.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 muster=$(realpath "$(command -v "${MUSTER:-muster}")")
+rows=$1
+shift
 rm -rf output/stream && mkdir -p output/stream && cd output/stream
 
 "$muster" receive -o received.csv --listen "${TO:-127.0.0.1:9999}" --once & receiver=$!
-"$muster" run "$here/pipeline.py" ${2:+--workers "$2"} & stream=$!
+"$muster" run "$here/pipeline.py" "$@" & stream=$!
 trap 'kill $receiver $stream 2> /dev/null || true; wait' EXIT
-"$muster" send --rows "$1" --to "${FROM:-127.0.0.1:8888}" 2> send.log || { cat send.log >&2; exit 1; }
+"$muster" send --rows "$rows" --to "${FROM:-127.0.0.1:8888}" 2> send.log || { cat send.log >&2; exit 1; }
 journal=labelled.muster/journal.jsonl
 until grep -qs "\"pid\":$stream," $journal; do sleep 0.1; done   # rows are taken before the run has its name
 "$muster" stop "$(sed -n '1s/.*"run":"\([^"]*\)".*/\1/p' $journal)"   # it does what has come, and sends it
@@ -17,7 +20,7 @@ wait $stream
 wait $receiver
 trap - EXIT
 [ -z "$(jobs -rp)" ] || { echo "Something still runs: $(jobs -l)" >&2; exit 1; }
-"$(dirname "$muster")/python" - "$1" << 'END'
+"$(dirname "$muster")/python" - "$rows" << 'END'
 import sys
 
 import pandas as pd
