@@ -91,6 +91,10 @@ class KeepsNothing:
         del ticket
         return None
 
+    def station_on(self, machine: str) -> int | None:
+        del machine
+        return None
+
     def forget(self, station: int, names: Sequence[str]) -> None:
         pass
 

@@ -38,6 +38,7 @@ class FarMachine:
         self.name = name
         self.tickets: dict[int, str] = {}
         """Requests that are with it, and the worker that is on each, if one is."""
+        self.workers: set[str] = set()
         self.given_up: set[int] = set()
         """Those that it has lost with all that it had."""
         self.supplies: dict[int, Path] = {}
@@ -79,7 +80,10 @@ class FarMachine:
                 if isinstance(message, Lost) and ticket in self.given_up:
                     message = replace(message, reason="its machine is gone", began=False)
             case Joined(worker):
+                self.workers.add(f"{self.name}-{worker}")
                 return Joined(f"{self.name}-{worker}", self.name)
+            case Left(worker):
+                self.workers.discard(f"{self.name}-{worker}")
         match message:
             case Began() | Done() | Failed() | Lost() | Left():
                 return replace(message, worker=f"{self.name}-{message.worker}")
@@ -100,19 +104,41 @@ class FarMachines:
     has_own_disks = True
 
     def __init__(self, *, machines: int, workers: int) -> None:
-        self.machines = {name: FarMachine(name, workers=workers) for name in (f"m{at + 1}" for at in range(machines))}
+        self.machines: dict[str, FarMachine] = {}
+        self._workers = workers
         self._numbers = count(1)
-        for machine in self.machines.values():
-            machine.begin_anew(next(self._numbers))
-        self._introduce()
         self.stage = ""
         """That of the last briefing."""
+        self._freight: Freight | None = None
+        self._briefing = b""
         self._untold: list[Message] = []
         self._bell = Bell()
         self._ears = selectors.DefaultSelector()
         self._ears.register(self._bell, selectors.EVENT_READ)
-        for machine in self.machines.values():
-            self._ears.register(machine.engine, selectors.EVENT_READ)
+        for at in range(machines):
+            self.join(f"m{at + 1}")
+
+    def join(self, name: str) -> None:
+        """Begin a machine."""
+        machine = self.machines[name] = FarMachine(name, workers=self._workers)
+        machine.begin_anew(next(self._numbers))
+        self._ears.register(machine.engine, selectors.EVENT_READ)
+        self._introduce()
+        if self._freight is not None:
+            machine.stock(self._freight)
+        if self._briefing:
+            machine.engine.brief(self._briefing)
+
+    def leave(self, name: str) -> None:
+        """Pull a machine's plug for good."""
+        machine = self.machines.pop(name)
+        self._ears.unregister(machine.engine)
+        machine.engine.close()
+        self._introduce()
+        why = "its machine is gone"
+        self._untold += [Lost(ticket, why, began=False) for ticket in machine.tickets]
+        self._untold += [Left(worker, why) for worker in machine.workers]
+        self._bell.ring()
 
     def _introduce(self) -> None:
         peers = {one.station: _peer(one) for one in self.machines.values()}
@@ -157,6 +183,7 @@ class FarMachines:
     def brief(self, briefing: bytes) -> None:
         sent: Any = pickle.loads(briefing)  # noqa: S301 (this process's own)
         self.stage = Path(pickle.loads(sent.briefing).folder).name.partition("-")[2]  # noqa: S301 (likewise)
+        self._briefing = briefing
         for machine in self.machines.values():
             machine.engine.brief(briefing)
 
@@ -192,11 +219,15 @@ class FarMachines:
     # What machines keep
 
     def stock(self, freight: Freight) -> None:
+        self._freight = freight
         for machine in self.machines.values():
             machine.stock(freight)
 
     def station_of(self, ticket: int) -> int | None:
         return next((one.station for one in self.machines.values() if ticket in one.tickets), None)
+
+    def station_on(self, machine: str) -> int | None:
+        return self.machines[machine].station
 
     @property
     def keepers(self) -> Collection[int]:

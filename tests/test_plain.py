@@ -30,8 +30,12 @@ from muster._engines.on_ray.plain import decode, encode
 from muster._engines.on_ray.station import Ended, Printed, written
 from muster._formats._questions import Footer, Head, Locate, Observe, Scan
 from muster._formats.layouts import FileLayout
+from muster._formats.state_records import KeyCount, record
 from muster._model import (
     Column,
+    Exchange,
+    Grouping,
+    LaneShare,
     Load,
     LocalCopy,
     Outcome,
@@ -39,10 +43,13 @@ from muster._model import (
     PieceLocation,
     Reason,
     Schema,
+    StageKind,
     StepMeasure,
+    StoredStates,
     Target,
     Task,
 )
+from muster._travel.carried_states import check_states
 from muster._travel.codec import compressed
 from muster._travel.parcels import Returned, Unanswered, opened
 from muster._user_code.described import Described
@@ -359,6 +366,7 @@ def test_an_answer_to_another_question_is_refused(head: Callable[..., RayEngine]
         ),
         replace(RETURNED, outcome=OUTCOME._replace(output=PIECE._replace(location=PieceLocation("../../secret", 0)))),
         replace(RETURNED, outcome=OUTCOME._replace(rejects=PIECE._replace(name="../x.rejects"))),
+        replace(RETURNED, outcome=OUTCOME._replace(states=PIECE._replace(name="../x.states"))),
         replace(RETURNED, pieces={**RETURNED.pieces, "../2-7.rows": (b"", 0)}),
         replace(RETURNED, pieces={"2-7.rows": (compressed(b"rows"), 5)}),
         replace(RETURNED, pieces={"2-7.rows": (b"garbage", 4)}),
@@ -378,6 +386,26 @@ def test_an_answer_to_another_question_is_refused(head: Callable[..., RayEngine]
 def test_pieces_that_a_task_cannot_have_are_refused(returned: object) -> None:
     with pytest.raises(ValueError, match=r"an answer to something else|a piece "):
         opened(TASK, returned, prefix="2")
+
+
+STATES = record(1, 5, b"pickle", is_whole=True, keys=KeyCount(1, is_of_all=True))[1]
+EXCHANGE = Exchange(Grouping(("k",)), StageKind.GROUPING, StoredStates("log", 1), shares=(LaneShare.of(5),))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(None, STATES[:-1], STATES + b"x", STATES.replace(b"pickle", b"packed"), b"MST1" + STATES[4:]),
+        *(record(*place, b"", is_whole=True, keys=KeyCount(0, is_of_all=True))[1] for place in ((1, 6), (3, 5))),
+    ],
+)
+def test_states_that_a_task_cannot_have_are_refused(data: bytes | None) -> None:
+    outcome = OUTCOME._replace(states=PIECE._replace(name="2-7.states"))
+    check_states(outcome, STATES * 2, EXCHANGE)
+    with pytest.raises(ValueError, match=r"states|no record"):
+        check_states(outcome, data, EXCHANGE)
+    with pytest.raises(ValueError, match="of a task that has none to tell"):
+        check_states(outcome, STATES, EXCHANGE._replace(stored=None))
 
 
 def test_pieces_of_a_task_are_taken() -> None:

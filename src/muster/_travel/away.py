@@ -26,6 +26,9 @@ class KeepingEngine(Protocol):
     def station_of(self, ticket: int) -> int | None:
         """Tell the number of the station that has a request; ``None`` where nobody has it."""
 
+    def station_on(self, machine: str) -> int | None:
+        """Tell the number of the station that gets the next request for a machine; ``None`` where nobody does."""
+
     @property
     def keepers(self) -> Collection[int]:
         """Give the numbers of the stations whose files can be read, as far as is known."""

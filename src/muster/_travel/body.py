@@ -15,7 +15,7 @@ from muster._engines.on_ray.keeping import Supplied, kept_folder
 from muster._formats.excerpts import SectionEnd, ends_of
 from muster._formats.lanes import CutLane
 from muster._formats.reader import forget_readers
-from muster._model import Briefing, Code, DataFile, LocalCopy, Outcome, Target
+from muster._model import Briefing, Code, DataFile, Exchange, LocalCopy, Outcome, Target
 from muster._process.stdio import forgive
 from muster._user_code.mirror import Mirror, install
 from muster._user_code.world import World
@@ -35,11 +35,12 @@ class ParcelBody:
         self._folder = Path(tempfile.mkdtemp(prefix="muster-"))
         self._parts = self._folder / "parts"
         self._parts.mkdir()
-        self._states = self._folder / "states"
         self._body = TaskBody()
         self._mirror = Mirror(World.here().mirror)
         self._formats: tuple[str, ...] = ()
         self._kept = kept_folder(self._mirror.root)
+        self._log: Path | None = None
+        """The copy of the log of states, once there is one."""
         self._is_staged = self._stays = False
         self._unchecked: dict[str, str] = {}
         self._idle_since: float | None = None
@@ -53,13 +54,21 @@ class ParcelBody:
         self._unchecked = dict(known.packages)
         steps = tuple(map(self._found_here, known.steps))
         folder = str(self._parts / Path(known.folder).name)
-        exchange = known.exchange
-        if exchange is not None and exchange.stored is not None and exchange.stored.path:
-            exchange = exchange._replace(stored=replace(exchange.stored, path=str(self._states)))
-        here = replace(known, steps=steps, folder=folder, code=Code(), exchange=exchange)
+        here = replace(known, steps=steps, folder=folder, code=Code(), exchange=self._with_states(known.exchange))
         self._is_staged = bool(known.staging)
         self._stays = known.exchange is not None and known.exchange.goes_on
         self._body.brief(pickle.dumps(here))
+
+    def _with_states(self, exchange: Exchange | None) -> Exchange | None:
+        """Have states be read from this machine's copy of their log; that of another log is not needed any more."""
+        if exchange is None or exchange.stored is None or not exchange.stored.path:
+            return exchange
+        log = self._kept / Path(exchange.stored.path).name
+        if log != self._log:
+            if self._log is not None:
+                self._log.unlink(missing_ok=True)
+            self._log = log
+        return exchange._replace(stored=replace(exchange.stored, path=str(log)))
 
     def _found_here(self, step: Target) -> Target:
         """Name a step's file, and those of the large objects that it holds, as they are called here."""
@@ -110,8 +119,8 @@ class ParcelBody:
             task = task._replace(local_copy=LocalCopy(str(opened), origin))
         elif supply:
             task = task._replace(local_copy=LocalCopy(supply, 0))
-        if request.states is not None:
-            request.states.lay_out(self._states)
+        if request.states is not None and self._log is not None:
+            request.states.lay_out(self._log)
         try:
             outcome: Outcome = self._body(task)  # type: ignore[assignment]  # a task is answered with an outcome
             outcome, foreign = self._with_names_of_home(outcome)
@@ -122,7 +131,6 @@ class ParcelBody:
         finally:
             forget_readers()
             opened.unlink(missing_ok=True)
-            self._states.unlink(missing_ok=True)
         waiting, self._idle_since = began - (self._idle_since or began), time.perf_counter()
         total = self._idle_since - began
         seconds = outcome.seconds._replace(total=total, transfer=total - outcome.seconds.total, waiting=waiting)

@@ -23,7 +23,7 @@ from muster._words import text_of
 from muster.errors import EngineError, MusterError
 
 from .away import Away, KeepingEngine
-from .carried_states import CarriedStates, carried, check_states
+from .carried_states import CarriedStates, StatesThere, check_states
 from .codec import compressed, decompressed
 from .luggage import Luggage
 from .unsent import check_failures, checked
@@ -47,7 +47,7 @@ class Parcel:
     stretch: bytes | None
     size: int
     states: CarriedStates | None = None
-    """What earlier epochs of a stream have left of the lanes that it is about."""
+    """What earlier epochs of a stream have left of the lanes that it is about, and its machine has not."""
 
     @property
     def bytes(self) -> int:
@@ -136,6 +136,7 @@ class ParcelEngine(Answering[FarEngine]):
         self._parts = parts
         self._in_flight: dict[int, _UnderWay] = {}
         self.away = Away(engine, parts)
+        self._states = StatesThere()
         self._end: MusterError | OSError | None = None
         """What ends the run, once what came before it is told."""
 
@@ -175,17 +176,18 @@ class ParcelEngine(Answering[FarEngine]):
         except UnreadError as error:
             self._tell(Failed(ticket, error))
             return
-        parcel = self._packed(request) if isinstance(request, Task) else None
+        parcel = self._packed(request, machine) if isinstance(request, Task) else None
         if parcel is not None:
             supplied = supplied._replace(request=parcel) if isinstance(supplied, Needing) else parcel
         self._engine.submit(ticket, supplied, machine=machine, lane=lane, fresh=fresh)
         if parcel is not None:
-            station = self._engine.station_of(ticket) if self._briefed.stays else None
+            station = self._engine.station_of(ticket) if self._briefed.stays or parcel.states else None
             self._in_flight[ticket] = _UnderWay(parcel, station, self._briefed)
 
-    def _packed(self, task: Task) -> Parcel:
+    def _packed(self, task: Task, machine: str) -> Parcel:
         if task.file == NO_FILE:
-            return Parcel(task, None, 0, carried(task, self._briefed.exchange))
+            station = self._engine.station_on(machine)
+            return Parcel(task, None, 0, self._states.lacking(task, self._briefed.exchange, station))
         source = self._briefed.sources[task.file]
         path, origin = (task.local_copy.path, task.local_copy.origin) if task.local_copy else (source.path, 0)
         if is_remote(path):
@@ -230,7 +232,10 @@ class ParcelEngine(Answering[FarEngine]):
         if isinstance(message.answer, Unanswered):
             self._check(message.answer.files, message.answer.foreign)
             return Failed(message.ticket, message.answer.error, message.worker)
-        return replace(message, answer=self._unpacked(under_way, message))
+        outcome = self._unpacked(under_way, message)
+        if (states := under_way.parcel.states) is not None:
+            self._states.have_come(states, under_way.station)
+        return replace(message, answer=outcome)
 
     def _check(self, files: tuple[DataFile, ...], foreign: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
         """Name what home has of the files that a function read. Raises ``UserCodeError`` for what was not sent."""

@@ -1,6 +1,7 @@
 """What a worker does: answer questions about the input, and run tasks. The one worker body, which engines carry."""
 
 import pickle
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ def use_one_core() -> None:
     pa.set_io_thread_count(1)
 
 
+def _read_by_muster(briefing: Briefing) -> Iterator[str]:
+    """Name the files that are read for the steps, and not by them: the input, and the states that a stream has left."""
+    yield from (source.path for source in briefing.sources)
+    if briefing.exchange is not None and briefing.exchange.stored is not None:
+        yield briefing.exchange.stored.path
+
+
 class TaskBody:
     """Answer one request after another under the current briefing."""
 
@@ -59,7 +67,7 @@ class TaskBody:
         """Take a pickled ``Briefing`` for the tasks that follow."""
         self.ear.forget(self._inputs)
         self._briefing = pickle.loads(briefing)  # noqa: S301 (it comes from the muster process that started this worker)
-        self._inputs = frozenset(source.path for source in self._briefing.sources)
+        self._inputs = frozenset(_read_by_muster(self._briefing))
         self._folder = str(Path(self._briefing.folder).parent.parent)
         self._written = 0
         if self._briefing.exchange is None:

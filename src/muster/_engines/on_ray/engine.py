@@ -141,24 +141,27 @@ class RayEngine:
     def submit(
         self, ticket: int, request: object, *, machine: str, lane: int | None = None, fresh: bool = False
     ) -> None:
-        """Hand a request to the station of a machine; where there are two, to the one with the most room.
+        """Hand a request to the station of a machine.
 
         Once the end is known nobody is sent anything: the driver may be gone, or be a stranger.
         """
         if self._end is not None:
             self._say(Lost(ticket, "its cluster is gone", began=False, lane=lane))
             return
-        stations = [one for one in self._stations.items() if one[1].machine == machine and not one[1].is_draining]
-        if not stations:
+        if (number := self.station_on(machine, lane)) is None:
             self._say(Lost(ticket, "its machine is gone", began=False, lane=lane))
             return
-        number, station = max(
-            stations, key=lambda one: (lane in one[1].lanes, one[1].has_all, one[1].idle, one[1].ahead)
-        )
         if isinstance(request, Needing) and not self._have_met:
             self._have_met = True
             self._send(("introduce",))
-        self._send(("leave_message", number, ticket, station.take(ticket, request, lane=lane, fresh=fresh)))
+        data = self._stations[number].take(ticket, request, lane=lane, fresh=fresh)
+        self._send(("leave_message", number, ticket, data))
+
+    def station_on(self, machine: str, lane: int | None = None) -> int | None:
+        """Tell which station of a machine gets the next request: where there are two, the one with the most room."""
+        there = {at: one for at, one in self._stations.items() if one.machine == machine and not one.is_draining}
+        rooms = {at: (lane in one.lanes, one.has_all, one.idle, one.ahead) for at, one in there.items()}
+        return max(rooms, key=rooms.__getitem__, default=None)
 
     # What stays on machines
 
