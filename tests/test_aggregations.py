@@ -247,6 +247,48 @@ def test_sums_of_more_floats_than_are_added_at_a_time_are_rounded_once(tmp_path:
     assert totals.tolist() == [math.fsum(own) for _, own in frame.groupby("user")["amount"]]
 
 
+@pytest.mark.parametrize("has_step", [False, True])
+def test_half_floats_and_columns_without_a_value_have_all_of_it(tmp_path: Path, *, has_step: bool) -> None:
+    halves = np.array([1.5, -0.1, math.nan, 2, math.inf, 0.1, -0.0], "float16")
+    frame = pd.DataFrame({"k": [1, 1, 2, 2, 3, 1, 4], "half": halves, "void": [None] * 7})
+    frame.to_parquet(tmp_path / "in.parquet", row_group_size=2)
+    named: dict[str, Any] = {f"{how} of {name}": (name, how) for name in ("half", "void") for how in OF_NUMBERS}
+    read = muster.read_parquet(tmp_path / "in.parquet")
+    grouped = (read.map_batches(as_it_is) if has_step else read).group_by("k").agg(**named)
+    grouped.write_csv(tmp_path / "out.csv").run(workers=0)
+    exact = frame.astype({"half": float}).groupby("k").agg(**named)  # in 16 or 32 bits pandas loses digits of these
+    chosen: Any = frame.groupby("k").agg(**{how: ("half", how) for how in ("min", "max", "first", "last")})
+    expected = exact.assign(**{f"{how} of half": chosen[how] for how in chosen}).reset_index()
+    check((tmp_path / "out.csv").read_text(), expected, {name: how for name, (_, how) in named.items()})
+    grouped.write_parquet(tmp_path / "out.parquet").run(workers=0)
+    told = pd.read_parquet(tmp_path / "out.parquet").dtypes
+    assert {str(told[f"{how} of half"]) for how in chosen} == {"float16"}
+    assert {str(told[f"{how} of half"]) for how in (*ROUNDED, "sum")} == {"float64"}
+
+
+def as_it_is(df: pd.DataFrame) -> pd.DataFrame:
+    return df
+
+
+@pytest.mark.parametrize(("key", "outputs"), [("k", {"n": "count"}), ("v", {"n": ("k", "nunique")})])
+@pytest.mark.parametrize("cell", ["[1]", '{"a": 1}'])
+def test_lists_and_mappings_are_no_keys_and_not_counted(
+    tmp_path: Path, cell: str, key: str, outputs: dict[str, Any]
+) -> None:
+    (tmp_path / "in.jsonl").write_text(f'{{"k": 1, "v": 1}}\n{{"k": {cell}, "v": 1}}\n')
+    grouped = muster.read_json(tmp_path / "in.jsonl").group_by(key).agg(**outputs)
+    with pytest.raises(DataError, match=r"column 'k' holds .* cannot be hashed: so it is no key, and no 'nunique'"):
+        grouped.write_csv(tmp_path / "out.csv").run(workers=0)
+
+
+def test_an_input_that_is_empty_gives_an_empty_output(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("")
+    read = muster.read_csv(tmp_path / "in.csv")
+    for grouped in (read.group_by("user").agg(n="count"), read.group_by("user").map_groups(as_it_is)):
+        assert grouped.write_csv(tmp_path / "out.csv").run(workers=0, fresh=True).rows_in == 0
+        assert not (tmp_path / "out.csv").read_bytes()
+
+
 def test_an_input_without_rows_has_the_columns_of_the_output(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("user,amount\n")
     grouped = muster.read_csv(tmp_path / "in.csv").group_by("user").agg(n="count", total=("amount", "sum"))

@@ -70,5 +70,5 @@ def check_window(grouping: Grouping, inputs: Inputs, ask: Callable[[Sequence[Any
 
 
 def key_of(names: Sequence[str], columns: Sequence[Column]) -> tuple[Column, ...]:
-    """Find the columns of a key."""
-    return tuple(next(one for one in columns if one.name == name) for name in names)
+    """Find the columns of a key; an input without a header has none."""
+    return tuple(one for name in names for one in columns if one.name == name)

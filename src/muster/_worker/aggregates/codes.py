@@ -1,6 +1,6 @@
 """Which rows have the same value: each row gets the number of its value, as pandas tells values apart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 from muster._formats.cells import one_chunk
 from muster._formats.rows import to_pandas, type_of
 from muster._model import Column
+from muster.errors import DataError
 
 Codes = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -41,7 +42,20 @@ def codes_of(cells: pa.ChunkedArray, column: Column) -> Codes:
             encoded = whole.dictionary_encode(null_encoding="encode")
             return np.asarray(encoded.indices).astype(np.int64)
     frame = to_pandas(pa.table([whole], names=[column.name]), np.arange(len(whole)), (column,), header=True)
-    return _factorized(frame.iloc[:, 0])
+    values = frame.iloc[:, 0]
+    try:
+        return _factorized(values)
+    except TypeError as error:
+        raise _unhashable(column.name, values) from error
+
+
+def _unhashable(name: str, values: Iterable[object]) -> DataError:
+    value = next((one for one in values if not isinstance(one, Hashable)), None)
+    return DataError(
+        f"The column {name!r} holds {value!r}, and a {type(value).__name__} cannot be hashed: so it is no key, and no"
+        f" 'nunique' counts it. Make text of it in a step before: .map_batches(lambda df: df.assign(key=df[{name!r}]"
+        ".astype(str)))."
+    )
 
 
 def _factorized(values: Any) -> Codes:  # noqa: ANN401 (an array, or a column of pandas)

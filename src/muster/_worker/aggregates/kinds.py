@@ -76,7 +76,7 @@ def sort_of(column: Column, agreed: bytes) -> str:
 
 
 _SORTS: Final[Sequence[tuple[Any, str]]] = (
-    *((holds, NUMBERS) for holds in (_is.is_integer, _is.is_floating)),
+    *((holds, NUMBERS) for holds in (_is.is_integer, _is.is_floating, _is.is_null)),
     (_is.is_timestamp, DATES),
     (_is.is_duration, SPANS),
     *((holds, TEXT) for holds in (_is.is_string, _is.is_large_string, _is.is_string_view)),

@@ -212,6 +212,9 @@ class Least(_Value):
         if pa.types.is_duration(array.type):  # of which Arrow knows no least one
             counted = Cells(array.cast(pa.int64()), cells.column)
             return self.chosen(counted, codes, groups).cast(array.type)
+        if pa.types.is_float16(array.type):  # likewise
+            wider = Cells(array.cast(pa.float32()), cells.column)
+            return self.chosen(wider, codes, groups).cast(array.type)
         best = _by_arrow(array, codes, groups, self.name)
         if pa.types.is_floating(array.type) and _has_negative_zero(array):
             is_best = pc.equal(array, best.take(pa.array(codes))).fill_null(fill_value=False)

@@ -146,7 +146,7 @@ class MeasurePlan:
             found = series.get(at)
             column = pd.Series(values) if found is None else found
             if measure.how not in _CHOOSING:
-                column = column.astype(_wide(dtype) if measure.how == "sum" else dtype)
+                column = column.astype(_wide(dtype, measure.how))
             series[at] = column
         ready = {one.output: series[at] for at, one in enumerate(self._measures)}
         made = pd.DataFrame({name: {**ready, **own}[name] for name in self._outputs}, index=keys.index)
@@ -175,10 +175,12 @@ _COLONS: Final = 2
 _CHOOSING: Final = frozenset({"min", "max", "first", "last"})
 
 
-def _wide(dtype: Any) -> Any:  # noqa: ANN401 (NumPy's or pandas')
-    """Widen the type of a sum: with pandas, that of small whole numbers depends on whether the sums are small."""
+def _wide(dtype: Any, how: str) -> Any:  # noqa: ANN401 (NumPy's or pandas')
+    """Widen small types: what pandas gives of floats of 16 bits, and as sums of small integers, depends on the values."""
     kind = getattr(dtype, "kind", "")
-    if kind not in "iu":
+    if dtype == np.float16:
+        return np.dtype(np.float64)
+    if kind not in "iu" or how != "sum":
         return dtype
     if isinstance(dtype, np.dtype):
         return np.dtype(np.int64 if kind == "i" else np.uint64)
