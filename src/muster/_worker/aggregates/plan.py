@@ -176,7 +176,7 @@ _CHOOSING: Final = frozenset({"min", "max", "first", "last"})
 
 
 def _wide(dtype: Any, how: str) -> Any:  # noqa: ANN401 (NumPy's or pandas')
-    """Widen small types: what pandas gives of floats of 16 bits, and as sums of small integers, depends on the values."""
+    """Widen small types: what pandas gives of 16-bit floats, and as sums of small integers, depends on the values."""
     kind = getattr(dtype, "kind", "")
     if dtype == np.float16:
         return np.dtype(np.float64)
