@@ -1,6 +1,7 @@
 """What all tests share: a MUSTER_HOME of their own, seed rows, and the command line as a real process."""
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -54,6 +55,17 @@ def require_hosts() -> None:
     """Skip a test where there can be no hosts; but CI has to have them."""
     if reason := lacking():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage neither while tests are collected, which takes a sixth of the time, nor later among them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

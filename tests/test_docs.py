@@ -12,6 +12,7 @@ import pytest
 from muster._files.home import _NAMES
 from muster._verbs import VERBS
 from muster._verbs._topics import anchors
+from sources import sources
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,8 +61,8 @@ def test_every_link_between_pages_leads_to_a_file_and_an_anchor_that_there_are()
 def texts_of_the_program() -> list[str]:
     """Read the text that stands in the program, with dots for what is put in."""
     found: list[str] = []
-    for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for module in sources():
+        for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
             elif isinstance(node, ast.JoinedStr):
@@ -128,15 +129,14 @@ SAYS_IT_ALL = re.compile(
 
 def test_every_number_has_a_why_beside_it_or_a_name_that_says_it_all() -> None:
     bare: list[str] = []
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        lines = path.read_text().splitlines()
-        body = ast.parse("\n".join(lines)).body
+    for file, text, tree in sources():
+        lines, body = text.splitlines(), tree.body
         for at, node in enumerate(body):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and is_number(node.value):
                 following = body[at + 1 : at + 3]  # a line for two constants stands behind the second
                 explained = any(isinstance(one, ast.Expr) for one in following) or "#" in lines[node.lineno - 1]
                 if not explained and not SAYS_IT_ALL.fullmatch(node.target.id):
-                    bare.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.target.id}")
+                    bare.append(f"{file}:{node.lineno}: {node.target.id}")
     assert bare == []
 
 
@@ -147,6 +147,5 @@ def is_number(node: ast.expr | None) -> bool:
 
 
 def test_no_two_classes_have_one_name() -> None:
-    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "src").rglob("*.py"))]
-    named = [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    named = [node.name for module in sources() for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
     assert sorted(name for name, count in Counter(named).items() if count > 1) == []

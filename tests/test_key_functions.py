@@ -89,7 +89,7 @@ def doubled(df: pd.DataFrame) -> pd.DataFrame:
     return df.assign(a=df["a"] * 2)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     frame=frames(),
     key=st.one_of(

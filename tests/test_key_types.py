@@ -117,7 +117,7 @@ def as_given(frame: pd.DataFrame, read: Callable[[str], muster.Pipeline]) -> pd.
     return frame.astype(dict.fromkeys(names, pd.Series(["a"]).dtype))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frame=frames(),
     key=st.sampled_from(["a", ["a"], ["a", "b"]]),

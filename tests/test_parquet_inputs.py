@@ -309,7 +309,7 @@ def seen(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"types": [types] * len(df), "rows": rows, "calls": range(len(df))}, df.index)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), kinds=columns_of_any_type, batch_rows=st.sampled_from([None, 2]))
 def test_small_files_that_are_read_together_give_each_call_what_it_gets_of_one_alone(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kinds: list[pa.DataType], batch_rows: int | None

@@ -1,16 +1,13 @@
 """Files, classes and functions stay small enough to be read in one go. What is listed here is still too large."""
 
 import ast
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-import muster
-
-ROOT: Final = Path(muster.__file__).parent
+from sources import sources
 
 LONGEST_FILE, LONGEST_FUNCTION, MOST_ATTRIBUTES = 500, 60, 15
 
@@ -35,12 +32,6 @@ TABLES: Final = frozenset({"_clouds/aws/remains.py"})
 """Where a line is a row, and the fields stand under each other."""
 
 LONG_FUNCTIONS: Final = frozenset({("_api/pipeline.py", "run")})
-
-
-@functools.cache
-def sources() -> list[tuple[str, str, ast.Module]]:
-    texts = [(path, path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))]
-    return [(path.relative_to(ROOT).as_posix(), text, ast.parse(text)) for path, text in texts]
 
 
 def attributes_of(node: ast.ClassDef) -> set[str]:
@@ -106,7 +97,7 @@ def is_dict(node: ast.ClassDef, named: Mapping[str, ast.ClassDef]) -> bool:
 
 @pytest.mark.parametrize(("file", "name"), sorted(RECORDS))
 def test_a_record_has_nothing_that_changes(file: str, name: str) -> None:
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    (tree,) = (module.tree for module in sources() if module.file == file)
     node = next(part for part in ast.walk(tree) if isinstance(part, ast.ClassDef) and part.name == name)
     bases, decorators = {ast.unparse(base) for base in node.bases}, map(ast.unparse, node.decorator_list)
     assert bases & {"NamedTuple", "TypedDict"} or any("frozen=True" in decorator for decorator in decorators)

@@ -1,12 +1,16 @@
 """A fork that was waiting is as a process that was just started, in all that a function can see."""
 
 import re
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import cold
-from warm import Warm
+from warm import Forked, Warm
 
 LOOK = """
 import os, signal, sys, threading
@@ -108,3 +112,19 @@ def test_globals_are_finalised_in_what_waits_as_in_a_new_process(tmp_path: Path,
         forked, new = [(code, out, re.sub("0x[0-9a-f]+", "", err)) for code, out, err in ends]
         assert forked == new
         assert new[2].count("Exception ignored in") == 2
+
+
+def test_what_cannot_be_written_in_the_end_is_told_in_what_waits_as_in_a_new_process(warm: Warm) -> None:
+    text = "import sys; print('no'); sys.exit(*map(int, sys.argv[1:]))"
+    for more in ((), ("3",)):
+        ends = []
+        for begin in (partial(Forked, warm), as_new):
+            with Path("/dev/full").open("w") as full:
+                process = begin(["-c", text, *more], stdout=full, stderr=subprocess.PIPE, text=True)
+            ends.append((process.communicate(timeout=60)[1], process.returncode))
+        assert ends[0] == ends[1]
+        assert ends[1][1] in {1, 120}  # as it is written at once, or in the end
+
+
+def as_new(words: list[str], **given: Any) -> Any:  # noqa: ANN401 (as Popen has them)
+    return subprocess.Popen([sys.executable, *words], **given)

@@ -2,15 +2,13 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-import muster
 from muster._words import bare, named, text_of
+from sources import sources
 
-ROOT: Final = Path(muster.__file__).parent
 WORDLESS: Final = frozenset(
     {"AssertionError", "BaseException", "EOFError", "Exception", "KeyError", "MemoryError", "OSError", "TimeoutError"}
 )
@@ -66,9 +64,9 @@ def wordless(handler: ast.ExceptHandler) -> bool:
 def test_no_message_relies_on_the_words_of_an_error_that_may_have_none() -> None:
     found = [
         f"{file}:{line}"
-        for path in sorted(ROOT.rglob("*.py"))
-        if (file := path.relative_to(ROOT).as_posix()) not in EXAMINED and not file.startswith(ON_HOSTS)
-        for handler in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for file, _, tree in sources()
+        if file not in EXAMINED and not file.startswith(ON_HOSTS)
+        for handler in ast.walk(tree)
         if isinstance(handler, ast.ExceptHandler) and wordless(handler)
         for line in shown(handler)
     ]

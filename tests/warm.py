@@ -25,7 +25,7 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fcntl import F_DUPFD, fcntl
 from importlib.abc import Loader, MetaPathFinder
@@ -77,6 +77,9 @@ CLONE = {"x86_64": 56, "aarch64": 220}
 """The number of the system call, by machine."""
 CLONE_PARENT = 0x8000
 CAN_FORK_SIBLINGS = sys.platform == "linux" and platform.machine() in CLONE
+FLUSH_ALL = "_IO_flush_all"
+NOT_FLUSHED = 120
+"""How Python ends where it cannot write what its streams still hold."""
 IN_SIGHT: set[str] = set()
 """Modules that are loaded in muster's own process too."""
 WITH_PANDAS: set[str] = set()
@@ -360,7 +363,7 @@ def become(  # noqa: PLR0913 (a process has that many properties)
         atexit.unregister(let_be)  # it ends without taking anything down
     if is_muster:
         sys.path[0] = folder
-        runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
+        run_muster()
     else:
         run_text(words)
 
@@ -368,7 +371,7 @@ def become(  # noqa: PLR0913 (a process has that many properties)
 def leave_libraries_alone() -> None:
     """Have what is compiled take nothing down either, once Python has ended, but write what it still has to."""
     libc = ctypes.CDLL(None)
-    for last in ("_exit", "_IO_flush_all"):  # what was registered last is called first, and all of it with the status
+    for last in ("_exit", FLUSH_ALL):  # what was registered last is called first, and all of it with the status
         libc.on_exit(getattr(libc, last), None)
 
 
@@ -381,6 +384,48 @@ def let_be() -> None:
         sys.modules.pop(name, None)
 
 
+@contextlib.contextmanager
+def ending_soon() -> Iterator[None]:
+    """Have the process end as ``Last`` does where what is run comes to an end, or exits."""
+    try:
+        yield
+    except SystemExit as end:
+        vars(sys)["the last"] = Last(end.code)
+        raise
+    vars(sys)["the last"] = Last(None)
+
+
+class Last:
+    """Ends a process when Python lets go of ``sys``, once all that a program has made was finalised.
+
+    After that Python takes itself down, which would have the kernel copy most of the memory that the fork shares.
+    """
+
+    def __init__(self, code: object) -> None:
+        """Know the argument of ``sys.exit``."""
+        self._status = code & 0xFF if isinstance(code, int) else int(code is not None)
+        self._streams = sys.__stdout__, sys.__stderr__
+        self._flush_all, self._end = getattr(ctypes.CDLL(None), FLUSH_ALL), os._exit
+
+    def __del__(self) -> None:
+        status = self._status
+        for stream in self._streams:
+            try:
+                if stream is not None and not stream.closed:
+                    stream.flush()
+            except Exception:  # noqa: BLE001 (whatever it is)
+                status = NOT_FLUSHED
+        self._flush_all()
+        self._end(status)
+
+
+@ending_soon()
+def run_muster() -> None:
+    """Run ``-m muster`` as Python does."""
+    runpy._run_module_as_main("muster")  # type: ignore[attr-defined]  # noqa: SLF001 (what -m does)
+
+
+@ending_soon()
 def run_text(words: list[str]) -> None:
     """Run ``-c`` or a script as Python does."""
     main = sys.modules["__main__"]
