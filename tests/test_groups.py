@@ -348,13 +348,6 @@ def test_every_row_of_a_group_that_fails_is_in_the_rejects_and_the_others_are_do
     assert pd.read_csv(clicks.parent / "out.csv")["n"].sum() == 1500 - len(bad)
 
 
-def test_a_retry_of_bad_groups_is_refused_in_words(clicks: Path) -> None:
-    with pytest.warns(muster.RejectedRowsWarning):
-        through(clicks, fails_for_some)
-    with pytest.raises(UsageError, match="a group needs all of its rows"):
-        muster.retry(clicks.parent / "out.csv")
-
-
 def test_too_many_bad_rows_stop_the_run_and_strict_stops_at_the_first_group(clicks: Path) -> None:
     with pytest.raises(TooManyBadRowsError):
         through(clicks, fails_for_some, max_bad_rows=10)

@@ -37,6 +37,8 @@ from muster._journal.file import Journal, follow, replay
 from muster._model import (
     Column,
     DataFile,
+    FailedGroup,
+    Gap,
     LaneShare,
     LocalCopy,
     Outcome,
@@ -220,6 +222,7 @@ TASK = Task(0, 3, 5, 1, 100, 200, 40, 20, 45, 50, LocalCopy("spool/1-0", 4096))
     "outcome",
     [
         Outcome(TASK, 5, 0, bad_rows=5, rejects=Piece("r", 12, 0xFFFFFFFF, 5)),
+        Outcome(TASK, 5, 0, bad_rows=5, failed=(FailedGroup(7, 2**64 - 1), FailedGroup(9, 0))),
         Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1, output=Piece("o", 0, 0, 1), schema=UNUSUAL),
         Outcome(Task(0, 0, 1, 0, 0, 8, 0, 1, 0, 1), 1, 1, schema=Schema()),
         Outcome(
@@ -326,7 +329,8 @@ ONE_OF_EACH: list[Event] = [
     Kept(Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.Dropped(1, 2, 3),
     events.Exchanged(
-        1, (Part(0, 1, 9, 0, 4),), [LaneShare(7, 8, 2**64 - 1)], UNUSUAL, (Column("a", fixed="as is"),), b"\xff"
+        1, (Part(0, 1, 9, 0, 4),), [LaneShare(7, 8, 2**64 - 1)], UNUSUAL, (Column("a", fixed="as is"),), b"\xff",
+        [Gap(5, 2**64 - 1, 7)], [(UNUSUAL, 3)],
     ),
     events.KeptLater(2, Outcome(Task(0, 0, 1, 0, 0, 8, 0, 2, 0, 2), 2, 2, output=PIECE), "1"),
     events.DroppedLater(2, 1, 2, 3),

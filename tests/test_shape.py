@@ -16,7 +16,8 @@ RECORDS: Final = frozenset(
         ("_job/job.py", "Options"),  # a field for each option of a run
         ("_job/result.py", "Result"),  # the fields of --json
         ("_job/snapshot.py", "Snapshot"),  # what callers are told of a run
-        ("_model/briefing.py", "Briefing"),  # these three travel between muster and its workers
+        ("_model/briefing.py", "Briefing"),  # these four travel between muster and its workers
+        ("_model/groups.py", "Exchange"),
         ("_model/tasks.py", "Task"),
         ("_model/outcomes.py", "Outcome"),
     }

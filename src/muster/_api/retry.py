@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Unpack
 from muster._api.given import inputs_of, output_of
 from muster._api.options import RetryOptions, checked, spelled_out
 from muster._api.pipeline import Function, Paths, Pipeline, Watch, telling
+from muster._api.retrying_groups import check_can_be_retried, exchanges_of, with_groups
 from muster._dialects.values import flag
 from muster._files.home import home
 from muster._job import Job, Result
@@ -35,13 +36,6 @@ from muster.errors import UsageError
 
 _WHERE: Final = {"workers": None, "cluster": None, "machines": None, "on": None}
 """The options that say where tasks run: who gives one of them gives all."""
-
-_NO_STATES: Final = (
-    "had states: that of a key went on without a row that was rejected, and the rows behind it were worked out of that"
-)
-_NO_GROUPS: Final = (
-    "had groups: a group needs all of its rows, and where it stands in the output is not kept once that is there"
-)
 
 
 class RetryResult(NamedTuple):
@@ -135,13 +129,16 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
         )
     work = WorkFolder(shown(output_of(output)), home=home())
     past = earlier(work, fresh=flag("fresh", options.get("fresh", False)))
-    named = _steps_given(function, as_script) if function is not None else ()
+    named = _steps_given(function, as_script) if function is not None else None
     over = _from_here(options)
     with _in_folder(past.asked["folder"]):
+        check_can_be_retried(past, work)
         job = _job(past, inputs=inputs, options=over)
-        steps = named or _steps_of(job, as_script)
-        job = replace(job, steps=_with_arguments(steps, before=past.asked["steps"], job=job, given=given))
-        remarks = tuple(text for step in job.steps for text in remarks_on(None, step))
+        pipeline = named or _steps_of(job, as_script)
+        steps = _with_arguments(pipeline.steps, before=past.asked["steps"], job=job, given=given)
+        exchanges = pipeline.exchanges or exchanges_of(past, steps)
+        job = replace(job, steps=with_groups(steps, exchanges), exchanges=exchanges)
+        remarks = tuple(text for step in job.chains[0].steps for text in remarks_on(None, step))
         warnings = warnings_of(job.steps, remarks if job.options.batch_rows is None else ())
         with a_run(), obeyed():
             result = runner.run(job, watch=watch, remark=remark, printed=printed, earlier=past, warnings=warnings)
@@ -154,12 +151,6 @@ def _bad_rows(past: Past) -> int:
 
 def _job(past: Past, *, inputs: Sequence[str], options: dict[str, Any]) -> Job:
     """Ask for what was asked for, with some options laid over."""
-    if exchanges := past.asked.get("groups"):
-        why = _NO_STATES if any(one[-1] == "state" for one in exchanges) else _NO_GROUPS
-        raise UsageError(
-            f"Run {past.run} {why}, so its bad rows cannot be retried by themselves. Mend the function or the input,"
-            " then run the whole again: the same muster run, with --fresh."
-        )
     before = job_of(dict(past.asked))
     names = [shown(name) for name in inputs]
     if others := [name for name in names if name not in before.inputs]:
@@ -204,13 +195,13 @@ def _in_folder(folder: str) -> Iterator[None]:
         there.__exit__(None, None, None)
 
 
-def _steps_given(function: Function | str, as_script: Callable[[Target], None]) -> tuple[Target, ...]:
+def _steps_given(function: Function | str, as_script: Callable[[Target], None]) -> Pipeline:
     if isinstance(function, str):
         return _named(function, as_script)
-    return Pipeline().map_batches(function).steps
+    return Pipeline().map_batches(function)
 
 
-def _steps_of(job: Job, as_script: Callable[[Target], None]) -> tuple[Target, ...]:
+def _steps_of(job: Job, as_script: Callable[[Target], None]) -> Pipeline:
     """Find the functions of the earlier run again."""
     if job.typed:
         return _named(job.typed, as_script)
@@ -219,7 +210,8 @@ def _steps_of(job: Job, as_script: Callable[[Target], None]) -> tuple[Target, ..
             f"The function {lost[0]!r} was handed over by a Python program, and is not kept. Name it:"
             " muster retry OUTPUT file.py:function, or muster.retry(output, function)."
         )
-    return tuple(step for named in job.steps for step in _named(f"{named.place}:{named.name}", as_script))
+    named = (_named(f"{step.place}:{step.name}", as_script) for step in job.steps)
+    return Pipeline(steps=tuple(step for one in named for step in one.steps))
 
 
 def _with_arguments(
@@ -248,15 +240,15 @@ def _with_arguments(
     )
 
 
-def _named(text: str, as_script: Callable[[Target], None]) -> tuple[Target, ...]:
-    """Find the function that a text names, or those of the pipeline that a file defines."""
+def _named(text: str, as_script: Callable[[Target], None]) -> Pipeline:
+    """Find the function that a text names, or the pipeline that a file defines."""
     target = targets.parse_target(text)
     as_script(target)
     if not may_be_pipeline(target):
-        return (target,)
+        return Pipeline(steps=(target,))
     path = list(sys.path)
     defined = loading.find(target)
     if isinstance(defined, Pipeline):
-        return defined.steps
+        return defined
     sys.path[:] = path
-    return (target,)
+    return Pipeline(steps=(target,))

@@ -156,27 +156,18 @@ class Arrange(NamedTuple):
 
         Where groups are sorted by their keys, the places are their ranks.
         """
-        import numpy as np
-
-        from .blocks import INDEX, KEYS, each_section, schema_of
         from .ranking import write_ranks
         from .ranks import ranks_at
 
         if self.ranking is not None:
             write_ranks(self.ranking, self.blocks)
         ranks = ranks_at(self.ranking.path if self.ranking else "")
-        looks: dict[Schema, int] = {}
-        for _, section in each_section(self.blocks):
-            if not {INDEX, KEYS} & section.said.keys():
-                ends = section.said["places"]
-                first = int(ranks.of(np.array(ends[0]))[0]) if ends else _LAST
-                schema = schema_of(section)
-                looks[schema] = min(looks.get(schema, _LAST), first)
+        looks = firsts_of_looks(self.blocks, ranks)
         if not looks:
             return None, [], 1
         schema = united(sorted(looks, key=lambda one: looks[one]))
         of_a_row = _BYTES_A_CELL * max(len(schema.columns), 1)
-        each, counts = _rows_by_place(self.blocks, ranks)
+        each, counts = rows_by_place(self.blocks, ranks)
         most = max(self.bytes // of_a_row, 1)
         if self.batch_rows:
             most = max(most // self.batch_rows, 1) * self.batch_rows
@@ -193,11 +184,27 @@ class CountGroups(NamedTuple):
         """Digest what the blocks say."""
         from .ranks import Ranks
 
-        places, rows = _rows_by_place(self.blocks, Ranks())
+        places, rows = rows_by_place(self.blocks, Ranks())
         return hashlib.sha256(places.tobytes() + rows.tobytes()).hexdigest()
 
 
-def _rows_by_place(blocks: tuple[str, ...], ranks: "Ranks") -> tuple["np.ndarray", "np.ndarray"]:
+def firsts_of_looks(blocks: tuple[str, ...], ranks: "Ranks") -> dict[Schema, int]:
+    """Say for each look of results at which place, or rank, is the first of them."""
+    import numpy as np
+
+    from .blocks import INDEX, KEYS, each_section, schema_of
+
+    looks: dict[Schema, int] = {}
+    for _, section in each_section(blocks):
+        if not {INDEX, KEYS} & section.said.keys():
+            ends = section.said["places"]
+            first = int(ranks.of(np.array(ends[0]))[0]) if ends else _LAST
+            schema = schema_of(section)
+            looks[schema] = min(looks.get(schema, _LAST), first)
+    return looks
+
+
+def rows_by_place(blocks: tuple[str, ...], ranks: "Ranks") -> tuple["np.ndarray", "np.ndarray"]:
     """List the places, or ranks, of groups in order, and how many rows of results there are of each."""
     import numpy as np
 

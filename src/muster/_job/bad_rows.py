@@ -55,14 +55,14 @@ def _unread(path: str) -> int:
     """Count the rows that could not be read; none where the file cannot be read itself."""
     try:
         if is_remote(path):
-            return sum(map(_is_unread, get(path).splitlines()))
+            return sum(map(is_unread, get(path).splitlines()))
         with Path(path).open("rb") as lines:
-            return sum(map(_is_unread, lines))
+            return sum(map(is_unread, lines))
     except (OSError, MusterError):
         return 0
 
 
-def _is_unread(line: bytes) -> bool:
+def is_unread(line: bytes) -> bool:
     """Tell by a line's end, where no text of a cell can stand; a step of the user's own may be called so, too."""
     return b', "step": "read", "error": "' in line and line.rstrip().endswith(b', "traceback": ""}')
 

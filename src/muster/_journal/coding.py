@@ -10,7 +10,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from muster._model import DataFile, LaneShare, PlaceRange, Schema, StageKind, WindowsDone
+from muster._model import DataFile, Gap, LaneShare, PlaceRange, Schema, StageKind, WindowsDone
 from muster._planner import Plan
 
 from . import fields
@@ -186,6 +186,8 @@ _READ: Final[Mapping[type[Event], Callable[[Fields], Event]]] = {
         schema=fields.read_schema(said["schema"]) if "schema" in said else None,
         columns=fields.read_columns(said.get("columns", ())),
         agreed=fields.read_bytes(said.get("agreed", "")),
+        gaps=[Gap(*one) for one in said.get("gaps", ())],
+        looks=[(fields.read_schema(schema), row) for schema, row in said.get("looks", ())],
     ),
     Shaped: lambda said: Shaped(said["number"], fields.read_schema(said["schema"])),
     Read: lambda said: Read(DataFile(said["path"], said["size"], said["modified"], said["digest"])),

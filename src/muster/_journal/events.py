@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from muster._model import (
     Column,
     DataFile,
+    Gap,
     LaneShare,
     Outcome,
     Part,
@@ -192,6 +193,10 @@ class Exchanged(NamedTuple):
     """Those of the rows that lie in blocks, where steps have made them."""
     agreed: bytes = b""
     """Arrow's schema of them."""
+    gaps: Sequence[Gap] = ()
+    """Where groups are missing that failed, in the order of the output."""
+    looks: Sequence[tuple[Schema, int]] = ()
+    """Where some failed: what results look like, and the first row of the output that does."""
 
 
 class KeptLater(NamedTuple):
@@ -482,10 +487,10 @@ OF_KIND: Final[Mapping[str, type[Event]]] = {
 }
 KIND_OF: Final[Mapping[type[Event], str]] = {of: kind for kind, of in OF_KIND.items()}
 
-ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset({Surveyed, Shaped, Kept, Dropped, OutputLayout})
+ONLY_TO_RETRY: Final[frozenset[type[Event]]] = frozenset(
+    {Surveyed, Shaped, Kept, Dropped, Exchanged, KeptLater, DroppedLater, OutputLayout}
+)
 """What tells where rows lie in an output; a finished run with rejects is kept with it, as they may be mended."""
 
-ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {
-    *(Exchanged, KeptLater, DroppedLater, Moved, Regrown, Read, Wrote, EarlierRowsTaken, Standing)
-}
+ONLY_TO_RESUME: Final = ONLY_TO_RETRY | {*(Moved, Regrown, Read, Wrote, EarlierRowsTaken, Standing)}
 """What tells where rows lie, an event for each task: nobody looks at it."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from muster._model import (
     Column,
+    FailedGroup,
     LocalCopy,
     Outcome,
     Part,
@@ -53,8 +54,8 @@ def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any
         said["written"] = numbers[written]
     if spans:
         said["spans"] = [_span_as_fields(span, schema, numbers) for span in spans]
-    if task.local_copy is not None:
-        said["spool"] = task.local_copy._asdict()
+    rarely = {"failed": outcome.failed, "spool": task.local_copy and task.local_copy._asdict()}
+    said.update({name: value for name, value in rarely.items() if value})
     return said
 
 
@@ -99,6 +100,7 @@ def read_outcome(said: dict[str, Any], schemas: Mapping[int, Schema]) -> Outcome
         written=_as_schema(said.get("written"), schemas),
         spans=tuple(_as_span(span, schema, schemas) for span in said.get("spans", ())),
         seconds=_as_seconds(said["seconds"]),
+        failed=tuple(FailedGroup(*one) for one in said.get("failed", ())),
     )
 
 

@@ -9,6 +9,7 @@ from .groups import (
     PLACES_TOGETHER,
     Block,
     Exchange,
+    Gap,
     Grouping,
     Keyed,
     LaneShare,
@@ -17,10 +18,11 @@ from .groups import (
     StageKind,
     StepChain,
     chains_of,
+    keyed_as_said,
 )
 from .inputs import NOTHING, PAYLOAD, PLACE, WRITTEN, Column, LocalCopy, Part, Source, Stored
 from .measures import Load, Seconds, StepMeasure
-from .outcomes import Fault, Outcome, Outcomes, Reason, Warned
+from .outcomes import FailedGroup, Fault, Outcome, Outcomes, Reason, Warned
 from .pieces import Piece, PieceLocation, Span
 from .positions import Position, Stretch
 from .slots import Slots
@@ -64,7 +66,9 @@ __all__ = [
     "DataFile",
     "Exchange",
     "Fact",
+    "FailedGroup",
     "Fault",
+    "Gap",
     "Global",
     "Grouping",
     "Keyed",
@@ -103,4 +107,5 @@ __all__ = [
     "WindowsDone",
     "WindowsSeen",
     "chains_of",
+    "keyed_as_said",
 ]

@@ -1,5 +1,6 @@
 """Rows that are grouped by a key: how the user wants it, and what workers must know of rows between two stages."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -87,6 +88,12 @@ class Keyed(NamedTuple):
         return [self.at, *self.by.said(), *(["state"] if self.has_state else [])]
 
 
+def keyed_as_said(said: Sequence[Any]) -> Keyed:
+    """Read what ``Keyed.said`` wrote of groups that a function is called with; of others much more is to be known."""
+    at, columns, is_scalar, dropna, *rest = said
+    return Keyed(at, Grouping(tuple(columns), is_scalar, dropna, sort=bool(rest) and rest[0]))
+
+
 class StepChain(NamedTuple):
     """Steps of which each gets what the one before it gave. Where rows come by keys, they come to the first step."""
 
@@ -139,6 +146,14 @@ class Block(NamedTuple):
     base: int = 0
     name: str = ""
     """That of their file, as the user gave it; empty where a step has made them."""
+
+
+class Gap(NamedTuple):
+    """Where a group is missing that failed: before this ``row`` of the output. Its place and hash say which it is."""
+
+    place: int
+    hash: int
+    row: int
 
 
 class LaneShare(NamedTuple):
@@ -200,6 +215,10 @@ class Exchange(NamedTuple):
     """The file that has the rows of a task, where blocks lie on other machines."""
     ranks: str = ""
     """The block that says the rank of each group among the sorted keys, where results are put in their order."""
+    only: tuple[int, ...] = ()
+    """Hashes of keys, where only their rows are sent on; else all are."""
+    gaps: tuple[Gap, ...] = ()
+    """Where groups are missing among the results that are put in order."""
 
     @property
     def has_state(self) -> bool:

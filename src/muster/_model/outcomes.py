@@ -23,6 +23,13 @@ class Reason(NamedTuple):
     example: str
 
 
+class FailedGroup(NamedTuple):
+    """A group that the function failed on: its place, that of its first row in all that is read, and its key's hash."""
+
+    place: int
+    hash: int
+
+
 class Fault(NamedTuple):
     """How a function failed on a task's rows: on all that were tried, in the same way.
 
@@ -95,6 +102,8 @@ class Outcome(NamedTuple):
     """Records of what has become of states, in a stream."""
     windows: WindowsSeen | None = None
     """What it has seen of the windows of a stream."""
+    failed: tuple[FailedGroup, ...] = ()
+    """The groups whose rows were rejected."""
 
 
 @dataclass(frozen=True, slots=True)

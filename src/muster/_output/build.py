@@ -236,10 +236,14 @@ def check_every_row_is_settled(parts: Iterable[Part], *, done: int) -> None:
 
 
 def check_worth_publishing(outcomes: Iterable[Outcome], work: WorkFolder) -> None:
-    """Raise ``DataError`` if all rows were rejected and an earlier output has rows: it is not replaced by nothing."""
+    """Raise ``DataError`` if all rows were rejected and an earlier output has rows: it is not replaced by nothing.
+
+    Behind a step that gives more rows than it gets, more may be rejected than there are in the input.
+    """
     listed = list(outcomes)
-    bad_rows = sum(outcome.bad_rows for outcome in listed)
-    if not bad_rows or bad_rows < sum(outcome.rows_in for outcome in listed) or not work.holds_rows():
+    rows = totals(listed)
+    bad_rows = rows["bad_rows"]
+    if not bad_rows or bad_rows < rows["rows_in"] or rows["rows_out"] or not work.holds_rows():
         return
     first_error = next((outcome.first_error for outcome in listed if outcome.first_error), "")
     raise DataError(

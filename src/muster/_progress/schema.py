@@ -126,6 +126,11 @@ def _layout(part: Schema, schema: Schema) -> tuple[tuple[str, ...], tuple[tuple[
     return schema.columns, tuple(forms)
 
 
+def stays_as_written(text: Schema, now: Schema) -> bool:
+    """Tell whether text that was written under one schema is what it would be under another, which has grown."""
+    return _layout(text, text) == _layout(text, now)
+
+
 class Union:
     """What the outcomes that have come in so far unite to, and which of them were written otherwise."""
 

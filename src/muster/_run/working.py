@@ -22,6 +22,7 @@ from .commit import Commit
 from .history import unchanged
 from .history.earlier import check_still_stands
 from .history.job_fields import job_as_fields
+from .tasks.retried import RetriedTaskPhase
 from .tasks.staged import StagedTaskPhase
 from .tasks.task_phase import Attempt, TaskPhase
 from .workplace import Workplace
@@ -141,7 +142,8 @@ class Working:
             trying = TaskPhase(attempt)
         else:
             kept = past.kept
-            trying = StagedTaskPhase(attempt, past, self.begun.asker)
+            phase = StagedTaskPhase if run.earlier is None else RetriedTaskPhase
+            trying = phase(attempt, past, self.begun.asker)
         with trying.telling_how_far():
             trying.work_through(kept)
             return Commit(trying, self.recognised, self.begun.asker, self.made).publish()

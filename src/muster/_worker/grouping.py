@@ -32,6 +32,7 @@ class GroupedTask:
         self._exchange = exchange
         self._caller = GroupCaller(briefing, memory)
         self._bad = Rejected(exchange)
+        self._failed: list[Group] = []
         self._results = Results(goes_on=exchange.goes_on)
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -81,6 +82,7 @@ class GroupedTask:
 
     def _reject(self, gathered: Gathered, group: Group, key: object, why: BadRow) -> None:
         """Reject every row of a group."""
+        self._failed.append(group)
         why = why._replace(key=shown(key))
         for base, number, text in gathered.rows_of(group):
             self._bad.add(base, number, text, why)
@@ -103,8 +105,9 @@ class GroupedTask:
         rejects = writer.reject_all(self._bad.rows) if self._bad else None
         sections = self._results.sections()
         rows = sum(len(section.table) for section in sections if INDEX not in section.said)
-        if sections and self._exchange.grouping.sort:
+        if (sections or self._failed) and self._exchange.grouping.sort:  # a retry must know where those belong, too
             keys = gathered.key_table()
             sections.append(Section(keys, [0, len(keys)], {KEYS: True}))
         block: Piece | None = writer.block(sections, rows) if sections else None
-        return outcome._replace(rows_out=rows, output=block, rejects=rejects, index_names=self._results.index)
+        outcome = outcome._replace(rows_out=rows, output=block, rejects=rejects, index_names=self._results.index)
+        return outcome._replace(failed=gathered.failed(self._failed))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from muster._formats.blocks import PLACE, each_section
 from muster._formats.keyed import hashes_of, numbered, places_of, ranks_of, read_numbered, renamed, without_made
 from muster._formats.rows import to_pandas
-from muster._model import Briefing, Column, Exchange, Grouping, LaneShare, Task
+from muster._model import Briefing, Column, Exchange, FailedGroup, Grouping, LaneShare, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +132,14 @@ class Gathered:
         places = pa.array([group.place for group in self.groups], pa.int64())
         named_by_number = pa.table([*keys, places], names=[*map(str, range(len(keys))), PLACE])
         return named_by_number.replace_schema_metadata(table.schema.metadata)
+
+    def failed(self, groups: Sequence[Group]) -> tuple[FailedGroup, ...]:
+        """Name some groups as ones that failed."""
+        if not groups:
+            return ()
+        table = self._table.take(pa.array(self._sorted[0][[group.lo for group in groups]]))
+        hashed = hashes_of(table, self._grouping.columns, self._briefing.columns)
+        return tuple(FailedGroup(group.place, one) for group, one in zip(groups, hashed.tolist(), strict=True))
 
     def rows_of(self, group: Group) -> Iterator[tuple[int, int, str]]:
         """Show the rows of a group: of each the number of its file, its number there, and its values as text."""

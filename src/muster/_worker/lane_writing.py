@@ -11,7 +11,7 @@ from muster._formats.blocks import Section
 from muster._formats.keyed import ROW
 from muster._formats.lanes import check_key
 from muster._formats.results import Reply
-from muster._model import LANES, Briefing, Grouping, Schema, Task
+from muster._model import LANES, Briefing, Exchange, Schema, Task
 from muster._progress.schema import united
 
 from .writing import Writer, Written
@@ -20,10 +20,11 @@ from .writing import Writer, Written
 class LaneWriter(Writer):
     """Writes the rows that steps gave for one task to their lanes."""
 
-    def __init__(self, briefing: Briefing, task: Task, grouping: Grouping) -> None:
+    def __init__(self, briefing: Briefing, task: Task, exchange: Exchange) -> None:
         """Name the task, and by which columns its rows are grouped next."""
         super().__init__(briefing, task, is_packed=False)
-        self._grouping = grouping
+        self._grouping = exchange.grouping
+        self._only = exchange.only
         self._step = briefing.steps[-1].name if briefing.steps else ""
 
     def write(self, replies: Sequence[Reply], *, apart: bool) -> Written:
@@ -48,7 +49,17 @@ class LaneWriter(Writer):
             gone = keys.missing(table.column(at) for at in places)
             table = table.filter(pa.array(~gone)) if gone.any() else table
         columns = [(table.column(at), AS_IS) for at in places]
-        return in_lanes(table, keys.lanes(keys.hashes(columns)) if columns else None, section.said)
+        if not columns:
+            return in_lanes(table, None, section.said)
+        return in_lanes(*of_keys(table, keys.hashes(columns), self._only), section.said)
+
+
+def of_keys(table: pa.Table, hashed: np.ndarray, only: Sequence[int]) -> tuple[pa.Table, np.ndarray]:
+    """Say the lane of each row, by the hash of its key; rows of other keys are left out where ``only`` names some."""
+    if only:
+        is_one = np.isin(hashed, np.array(only, np.uint64))
+        table, hashed = table.filter(pa.array(is_one)), hashed[is_one]
+    return table, keys.lanes(hashed)
 
 
 def in_lanes(table: pa.Table, lanes: np.ndarray | None, said: dict[str, object]) -> Section:

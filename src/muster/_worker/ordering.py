@@ -1,7 +1,9 @@
 """The last stage of a job without steps behind its groups: what the function gave is put in order, and written."""
 
 import time
+import zlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,7 +13,7 @@ import pyarrow as pa
 from muster._formats.blocks import PLACE, StoredSection, each_section, schema_of
 from muster._formats.ranks import Ranks, ranks_at, ranks_in
 from muster._formats.results import Reply, laid_out
-from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Task
+from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Span, Task
 from muster._progress.schema import EMPTY, MISSING, by_column, numbered, united
 from muster.errors import EngineError
 
@@ -47,13 +49,17 @@ class Ordering:
             )
         alike = self._alike()
         read = time.perf_counter()
-        piece = self._written(alike)
+        piece, spans = self._written(alike)
         ended = time.perf_counter()
         seconds = Seconds(read=read - began, write=ended - read, total=ended - began)
-        yield Outcome(task, task.hi - task.lo, piece.rows, output=piece, schema=self._schema, seconds=seconds)
+        outcome = Outcome(task, task.hi - task.lo, piece.rows, output=piece, schema=self._schema, seconds=seconds)
+        yield outcome._replace(spans=spans)
 
-    def _written(self, alike: Sequence[_Alike]) -> Piece:
-        """Write rows in the order of their places; those of one place stay in order."""
+    def _written(self, alike: Sequence[_Alike]) -> tuple[Piece, tuple[Span, ...]]:
+        """Write rows in the order of their places; those of one place stay in order.
+
+        Say of text where it lies between groups that are missing: there they belong once they are done after all.
+        """
         writer = Writer(self._briefing, self._task, is_packed=self._is_packed)
         is_parquet = self._briefing.format == "parquet"
         alike = [_as_parquet(alike)] if is_parquet else _merged(alike, self._schema)
@@ -62,8 +68,42 @@ class Ordering:
             written = writer.write([reply for reply, _ in chosen], apart=False)
             if written.piece is None:
                 raise EngineError("rows of Parquet without a piece")
-            return written.piece
-        return writer.write_text([ShapedResults(reply.table, forms, reply.rows) for reply, forms in chosen])
+            return written.piece, ()
+        texts = writer.texts_of(ShapedResults(reply.table, forms, reply.rows) for reply, forms in chosen)
+        rows = [reply.rows for reply, _ in chosen]
+        return writer.piece("rows", texts, sum(rows)), self._spans(rows, texts)
+
+    @cached_property
+    def _gaps(self) -> list[int]:
+        """Say before which rows of the task groups are missing, counted from its first; none cuts rows of Parquet."""
+        task = self._task
+        if self._briefing.format == "parquet":
+            return []
+        return sorted({gap.row - task.lo for gap in self._exchange.gaps if task.lo < gap.row < task.hi})
+
+    def _spans(self, rows: Sequence[int], texts: Sequence[bytes | memoryview]) -> tuple[Span, ...]:
+        """Say where the text of the rows between two gaps ends, where there are gaps; none is within a text."""
+        if not self._gaps:
+            return ()
+        task, spans = self._task, list[Span]()
+        edges = [0, *self._gaps, task.hi - task.lo]
+        begins = np.searchsorted(np.cumsum([0, *rows]), edges).tolist()  # the text that begins at each edge
+        for (lo, hi), (first, last) in zip(pairwise(edges), pairwise(begins), strict=True):
+            size, crc = 0, 0
+            for text in texts[first:last]:
+                size, crc = size + len(text), zlib.crc32(text, crc)
+            spans.append(
+                Span(
+                    lo=task.lo + lo,
+                    hi=task.lo + hi,
+                    bad_rows=0,
+                    rows_out=hi - lo,
+                    bytes=size,
+                    crc=crc,
+                    schema=self._schema,
+                )
+            )
+        return tuple(spans)
 
     def _chosen(self, alike: Sequence[_Alike]) -> Iterator[tuple[Reply, Sequence[str]]]:
         """Go through rows in order, as many at a time as look alike."""
@@ -72,7 +112,7 @@ class Ordering:
         row = np.concatenate([np.arange(len(one.places)) for one in alike])
         order = in_order(places, self._task, self._exchange)
         of, row = of[order], row[order]
-        borders = [0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), len(order)]
+        borders = sorted({0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), *self._gaps, len(order)})
         for lo, hi in pairwise(borders):
             one = alike[of[lo]]
             table = one.reply.table.take(pa.array(row[lo:hi])) if one.reply.table.num_columns else one.reply.table

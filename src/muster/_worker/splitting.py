@@ -19,7 +19,7 @@ from .aggregates.own import OwnCaller
 from .aggregates.plan import plan_of
 from .aggregating import reduced
 from .calling import MemoryBlame
-from .lane_writing import in_lanes
+from .lane_writing import in_lanes, of_keys
 from .reader import Reader
 from .reading import readers_of
 from .steps import BadRow, reasons
@@ -34,6 +34,7 @@ class Splitting:
         self._briefing = briefing
         self._task = task
         self._grouping = exchange.grouping
+        self._only = exchange.only
         self._plan = plan_of(briefing, exchange) if exchange.grouping.measures else None
         own = self._plan.own if self._plan is not None else ()
         self._caller = OwnCaller(briefing, memory, own) if own else None
@@ -85,4 +86,6 @@ class Splitting:
         if (plan := self._plan) is not None:
             tables, columns = [reduced(table, plan, places)] if plan.has_ready else [], plan.keys
             tables += begun(table, plan, places, task, self._caller) if self._caller is not None else []
-        return [in_lanes(one, keys.lanes(hashes_of(one, key, columns)) if key else None, {}) for one in tables]
+        if not key:
+            return [in_lanes(one, None, {}) for one in tables]
+        return [in_lanes(*of_keys(one, hashes_of(one, key, columns), self._only), {}) for one in tables]

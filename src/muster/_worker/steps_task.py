@@ -121,7 +121,7 @@ class StepsTask:
 
     def _writer(self, task: Task) -> Writer:
         if self._exchange is not None and self._exchange.goes_on:
-            return LaneWriter(self._briefing, task, self._exchange.grouping)
+            return LaneWriter(self._briefing, task, self._exchange)
         return Writer(self._briefing, task, is_packed=self._is_packed)
 
 

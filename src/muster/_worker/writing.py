@@ -65,10 +65,9 @@ class Writer:
         whole = [_as_parquet(telling, is_packed=self._is_packed)] if is_parquet else texts
         return Written(rows, self.piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
 
-    def write_text(self, shaped_: Sequence["ShapedResults"]) -> Piece:
-        """Write results as text that are shaped already, in order."""
-        texts = [self._text_of(*one) for one in shaped_]
-        return self.piece("rows", texts, sum(one.rows for one in shaped_))
+    def texts_of(self, shaped_: Iterable["ShapedResults"]) -> list[_Text]:
+        """Make the text of results that are shaped already, each by itself."""
+        return [self._text_of(*one) for one in shaped_]
 
     def reject(self, bad: Mapping[int, BadRow], raw: Mapping[int, Raw], *, name: str) -> Piece:
         """Write bad rows of the file of this name, each with its text and why it is bad."""

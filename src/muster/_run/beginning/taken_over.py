@@ -41,8 +41,11 @@ def lay_out(run: Run, parts: Sequence[Part], ask: Ask) -> Iterator[Event]:
         return
     earlier_output = EarlierOutput(run.earlier, parts, run.sources, run.work, run.output_builder)
     yield Standing(run.work.standing())
-    for outcome in earlier_output.outcomes(ask):
-        yield Kept(outcome)
+    if run.job.exchanges:  # where its rows stand among new ones is known once these are there
+        earlier_output.fetch()
+    else:
+        for outcome in earlier_output.outcomes(ask):
+            yield Kept(outcome)
     yield EarlierRowsTaken()
 
 
@@ -141,7 +144,7 @@ class EarlierOutput:
 
     def _places(self, cuts: Sequence[Sequence[Cut]]) -> Iterator[tuple[str, Piece]]:
         """Leave the rows of a plain file of text where they are, behind its header."""
-        self._fetch()
+        self.fetch()
         every = [cut for own in cuts for cut in own]
         at = self.earlier.mending.layout.bytes - sum(cut.size for cut in every)
         for cut in every:
@@ -173,7 +176,7 @@ class EarlierOutput:
     def _files(self, count: int) -> list[str]:
         """Name the file of each volume: those of a folder, or one that has them all."""
         if not self.work.is_folder:
-            return [self._fetch()] * count
+            return [self.fetch()] * count
         names = [part["name"] for part in json.loads(self.work.manifest() or b"{}").get("parts", [])]
         if len(names) != count:
             raise UsageError(
@@ -181,7 +184,7 @@ class EarlierOutput:
             )
         return [f"{self.work.output.rstrip('/')}/{name}" for name in names]
 
-    def _fetch(self) -> str:
+    def fetch(self) -> str:
         """Have the output under a second name, which stays when another output takes its place."""
         path = self.work.unused(BEFORE)
         if self.work.is_remote:

@@ -164,8 +164,8 @@ class Past:
                 self.columns = tuple(event.columns)
                 self.kept, self.later = KeptOutcomes(), Later()
                 self.locations.clear()
-            case events.Kept(outcome):
-                self._keep(outcome)
+            case events.Kept(outcome) | events.KeptLater(_, outcome):
+                self._keep(event, outcome)
             case events.Dropped():
                 self.kept.forget(first=event.first, last=event.last, lo=event.lo)
             case events.Moved():
@@ -194,8 +194,10 @@ class Past:
         for path in paths:
             self.files.pop(path, None)
 
-    def _keep(self, outcome: Outcome) -> None:
-        self.kept.keep([outcome])
+    def _keep(self, event: Event, outcome: Outcome) -> None:
+        if isinstance(event, events.Kept):
+            self.kept.keep([outcome])
+        self.later.add(event)
         self.locations.note(outcome)
 
     def result(self, visible: str) -> Result | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from muster._engines.base import UnreadError
+from muster._formats.gaps import LocateGroups, Looks
 from muster._formats.holders import BETWEEN
 from muster._formats.lanes import Arrange, CountGroups, CutLane, Settle, Weighed, WeighLanes
 from muster._formats.settled import Ranking
@@ -23,6 +24,7 @@ from muster._model import (
     Block,
     Column,
     Exchange,
+    Gap,
     LaneShare,
     Outcome,
     Part,
@@ -288,6 +290,7 @@ class StagedTaskPhase(TaskPhase):
                 places=tuple(one for one in known.shares if isinstance(one, PlaceRange)),
                 schema=known.schema,
                 agreed=known.agreed,
+                gaps=tuple(known.gaps),
             ),
             is_at_home=self._is_at_home(number),
             columns=tuple(known.columns) if known.agreed else None,
@@ -424,7 +427,19 @@ class StagedTaskPhase(TaskPhase):
         columns, agreed = self._settled(number, paths) if has_steps else ((), b"")
         schema, stretches, of_a_row = self.asker.ask([question])[0]
         listed = [(share, rows, rows * of_a_row) for share, rows in stretches]
-        return self._journaled(events.Exchanged(number, (), (), schema, columns, agreed), listed)
+        gaps, looks = self._located(number, exchange) if self._is_at_home(number) else ((), ())
+        exchanged = events.Exchanged(number, (), (), schema, columns, agreed, gaps, looks)
+        return self._journaled(exchanged, listed)
+
+    def _located(self, number: int, exchange: Exchange) -> tuple[Sequence[Gap], Sequence[Looks]]:
+        """Find out where groups are missing that failed, for a retry of them, and where each look of results begins."""
+        failed = [group for one in self.loop.progress.outcomes for group in one.failed]
+        if not failed:
+            return (), ()
+        paths = tuple(block.path for block in exchange.blocks)
+        question = LocateGroups(paths, self._ranks(number), tuple(group.place for group in failed))
+        listed, looks = self.asker.ask([question])[0]
+        return [Gap(failed[at].place, failed[at].hash, row) for at, row in listed], looks
 
     def _ranking(self, number: int) -> Ranking | None:
         """Say how keys are sorted, and where their ranks are written down; ``None`` where groups are not sorted."""
