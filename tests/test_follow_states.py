@@ -340,6 +340,28 @@ def test_many_epochs_leave_a_log_that_is_no_larger_than_the_states_need(tmp_path
     assert len(list((tmp_path / "out.muster").glob("states-*"))) == 1
 
 
+MEETING = """
+import os
+from pathlib import Path
+from waiting import until
+
+def meet(df):
+    Path(f"pid-{os.getpid()}").touch()
+    until(lambda: len([*Path.cwd().glob("pid-*")]) == 2)
+    return df
+"""
+
+
+def test_a_step_behind_one_with_states_is_called_on_all_workers_in_an_epoch_that_is_small(tmp_path: Path) -> None:
+    written(tmp_path, ".key_by('k').map_batches(running, state=Seen).map_batches(meet)")
+    with (tmp_path / "steps.py").open("a") as file:
+        file.write(f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n{MEETING}")
+    lines = "".join(f"k{n % 9},{n}\n" for n in range(4096))
+    code, err = follow_in_turn(tmp_path, "k,n\n" + lines, flags=("--workers", "2"))
+    assert code == 0, err
+    assert rows_out(tmp_path) == 4096
+
+
 def test_a_step_with_states_that_fails_on_a_whole_later_epoch_stops_the_stream(tmp_path: Path) -> None:
     written(tmp_path, PIPELINES["keys"])
     good, bad = "".join(f"a,{n},x\n" for n in range(1, 4)), "a,13,x\n" * 30

@@ -6,7 +6,7 @@ it has left them, and nothing is journaled before the epoch is committed: an epo
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from muster._formats.holders import BETWEEN
 from muster._formats.lanes import WeighLanes
@@ -23,6 +23,13 @@ from muster._run.tasks.task_phase import TaskPhase
 from muster._streams.state_log import StateLog
 
 from .windows import WindowClocks
+
+_STRETCH_BYTES: Final = 16 << 10
+"""How much of an epoch's results steps get together, at least: so little that all workers have some of a small epoch.
+
+It was a MiB, and 8,000 short rows for a step that took 1 ms for each were with one of 4 workers, for 9 s; now 2.9 s.
+As places are counted together, no stretch has fewer than 1,024 rows, but for the last one.
+"""
 
 
 class BetweenEpochs(NamedTuple):
@@ -117,6 +124,11 @@ class EpochStages(StagedTaskPhase):
         """Journal nothing before the epoch is committed."""
 
     # What differs from stages over files
+
+    @property
+    def _stretch_bytes(self) -> int:
+        """Spread an epoch over all workers."""
+        return _STRETCH_BYTES
 
     def _expected(self, number: int, known: events.Exchanged) -> Schema | None:
         """Have the output look as in the epochs before."""

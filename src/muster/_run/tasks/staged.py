@@ -423,7 +423,8 @@ class StagedTaskPhase(TaskPhase):
         options, has_steps = self.run.job.options, not self._is_at_home(number)
         batch_rows = options.batch_rows if has_steps else None
         width = PLACES_TOGETHER if self.run.job.exchanges[number // 2 - 1].has_state else 1
-        question = Arrange(paths, options.part_bytes or _STRETCH_BYTES, self._ranking(number), batch_rows, width)
+        size = options.part_bytes or (self._stretch_bytes if has_steps else _STRETCH_BYTES)
+        question = Arrange(paths, size, self._ranking(number), batch_rows, width)
         columns, agreed = self._settled(number, paths) if has_steps else ((), b"")
         schema, stretches, of_a_row = self.asker.ask([question])[0]
         listed = [(share, rows, rows * of_a_row) for share, rows in stretches]
@@ -440,6 +441,11 @@ class StagedTaskPhase(TaskPhase):
         question = LocateGroups(paths, self._ranks(number), tuple(group.place for group in failed))
         listed, looks = self.asker.ask([question])[0]
         return [Gap(failed[at].place, failed[at].hash, row) for at, row in listed], looks
+
+    @property
+    def _stretch_bytes(self) -> int:
+        """Tell how much of the results steps get together, at least."""
+        return _STRETCH_BYTES
 
     def _ranking(self, number: int) -> Ranking | None:
         """Say how keys are sorted, and where their ranks are written down; ``None`` where groups are not sorted."""
