@@ -4,7 +4,7 @@ import json
 import os
 import random
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +69,18 @@ def stopped(folder: Path, process: "subprocess.Popen[str]") -> tuple[int, str, s
 
 def kill_a_child(pid: int, dice: random.Random) -> None:
     """Kill a process below muster's: a worker, mostly."""
-    below = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    below = _children(pid)
     for parent in list(below):
-        below += [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        below += _children(parent)
     if below:
-        os.kill(dice.choice(below), signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(dice.choice(below), signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):  # likewise
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 def follow_in_turn(folder: Path, *texts: str, flags: tuple[str, ...] = ("--workers", "0")) -> tuple[int, str]:

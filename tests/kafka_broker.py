@@ -1,5 +1,6 @@
 """A real broker of Kafka for tests: one node, in a folder of its own, killed and started again as a test likes."""
 
+import argparse
 import contextlib
 import os
 import re
@@ -9,10 +10,13 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from waiting import until
@@ -25,10 +29,14 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "must
 SETTINGS = """
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},SASL_PLAINTEXT://{host}:{with_login},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port},SASL_PLAINTEXT://{host}:{with_login}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config={jaas} user_eve="swordfish";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 controller.quorum.bootstrap.servers={host}:{controller}
 log.dirs={folder}/log
 auto.create.topics.enable=false
@@ -45,6 +53,16 @@ log.flush.interval.messages=1
 num.network.threads=1
 num.io.threads=2
 """
+
+
+JAAS = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+LOGIN = {
+    "security.protocol": "SASL_PLAINTEXT",
+    "sasl.mechanism": "PLAIN",
+    "sasl.username": "eve",
+    "sasl.password": "swordfish",
+}
+"""Those of the one user that there is; without a login everybody may do everything."""
 
 
 def lacking() -> str:
@@ -72,7 +90,11 @@ class KafkaBroker:
         self.port = free_port()
         self.place = f"{HOST}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-        text = SETTINGS.format(host=HOST, port=self.port, controller=free_port(), folder=folder)
+        with_login, controller = free_port(), free_port()
+        self.place_with_login = f"{HOST}:{with_login}"
+        text = SETTINGS.format(
+            host=HOST, port=self.port, with_login=with_login, controller=controller, folder=folder, jaas=JAAS
+        )
         (folder / "settings").write_text(text)
         settings = str(folder / "settings")
         made = ["format", "--standalone", "--cluster-id", "muster-tests-kafka-000", "--config", settings]
@@ -130,6 +152,40 @@ class KafkaBroker:
                 return False
             raise
         return True
+
+    def allow(self, refusal: str) -> None:
+        """Do for the one user what the ``kafka-acls.sh`` in a refusal does."""
+        flags = argparse.ArgumentParser()
+        for flag in ("--topic", "--group", "--transactional-id"):
+            flags.add_argument(flag)
+        flags.add_argument("--operation", action="append")
+        flags.add_argument("--resource-pattern-type", default="literal")
+        bindings = []
+        for words in re.findall(r"kafka-acls\.sh \S+ \S+ --add --allow-principal User:NAME ([^;]*)", refusal):
+            given = vars(flags.parse_args(words.split()))
+            pattern = ResourcePatternType[given["resource_pattern_type"].upper()]
+            for kind in (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID):
+                if name := given[kind.name.lower()]:
+                    bindings += [
+                        AclBinding(
+                            kind, name, pattern, "User:eve", "*", AclOperation[one.upper()], AclPermissionType.ALLOW
+                        )
+                        for one in given["operation"]
+                    ]
+        admin = AdminClient({"bootstrap.servers": self.place})
+        for made in admin.create_acls(bindings).values():
+            made.result(30)
+        names: Any = None  # any
+        every = AclBindingFilter(
+            ResourceType.ANY,
+            names,
+            ResourcePatternType.ANY,
+            names,
+            names,
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        until(lambda: all(one in admin.describe_acls(every).result(30) for one in bindings))
 
     def values(self, topic: str) -> list[bytes]:
         """Read what is committed in the one partition of a topic."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import muster as muster_
-from conftest import begun
-from followed import following, joined, rejects, stopped
-from kafka_broker import KafkaBroker, kafka_broker
+from conftest import Muster, begun
+from followed import following, joined, kill_a_child, rejects, stopped
+from kafka_broker import LOGIN, KafkaBroker, kafka_broker
 from muster._job import StreamRows
 from muster._streams.kafka_client import Topic
 from muster._streams.kafka_sink import KafkaSink
@@ -53,8 +54,13 @@ def source(
     broker: KafkaBroker, topic: str, *, reads: Reads = "json", columns: tuple[str, ...] = (), **wanted: str
 ) -> Iterator[KafkaSource]:
     asked = RowsWanted(columns, **wanted)  # type: ignore[arg-type] # words that there are
-    made = KafkaSource(Topic(broker.place, topic, None, call="follow_kafka"), asked, reads=reads)
-    with contextlib.closing(made):
+    with source_of(Topic(broker.place, topic, None, call="follow_kafka"), asked, reads) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def source_of(topic: Topic, asked: RowsWanted = RowsWanted(), reads: Reads = "json") -> Iterator[KafkaSource]:  # noqa: B008 (it does not change)
+    with contextlib.closing(KafkaSource(topic, asked, reads=reads)) as made:
         made.open()
         yield made
 
@@ -86,19 +92,21 @@ def wait_for_rows(made: KafkaSource, position: str) -> None:
 
 
 def test_each_message_is_done_once_whatever_is_killed(broker: KafkaBroker, tmp_path: Path) -> None:
-    """The stream three times, and the broker once, at moments that are drawn."""
+    """The stream, its workers and the broker, at moments that are drawn; each time it has another number of workers."""
     seed = random.randrange(1 << 32)  # noqa: S311 (moments, no secrets)
     dice, rows, kills = random.Random(seed), 3000, 3  # noqa: S311 (likewise)
     topic, to = broker.topic(), broker.topic()
     (tmp_path / "pipeline.py").write_text(CODE.format(place=broker.place, topic=topic, to=to))
     sent = 0
     for at in range(kills + 1):
-        with begun(tmp_path, "run", "pipeline.py", "--workers", "0") as process:
+        with begun(tmp_path, "run", "pipeline.py", "--workers", dice.choice("0123")) as process:
             more = rows - sent if at == kills else dice.randrange(rows // kills)
             send(broker, topic, *(b'{"n":%d}' % n for n in range(sent, sent + more)))
             sent += more
             aim = dice.randrange(sent + 1)
             until(lambda aim=aim: len(broker.values(to)) >= aim or process.poll() is not None)  # type: ignore[misc]
+            if dice.random() < 0.6:
+                kill_a_child(process.pid, dice)
             if at == kills - 1:
                 broker.kill()
                 broker.start()
@@ -250,6 +258,53 @@ def test_rows_of_csv_and_of_several_partitions_go_by_their_key(broker: KafkaBrok
         of_one = [row for row in found if row.endswith(f'"u,{who}"')]
         once = [f'{n},"u,{who}"' for n in range(who, 50, 5)]
         assert of_one == 2 * once
+
+
+def test_a_login_and_permissions_that_the_words_of_a_refusal_name_are_enough(
+    broker: KafkaBroker, tmp_path: Path, muster: Muster
+) -> None:
+    """Both ends; and the stream says how many messages wait: one read gives a third of them at the most."""
+    topic = broker.topic()
+    send(broker, topic, *(b'{"n":%d,"pad":"%s"}' % (n, b"x" * 4000) for n in range(6000)))
+    (tmp_path / "rows").write_text('{"n":1}\n')
+    reads = Topic(broker.place_with_login, topic, LOGIN, call="follow_kafka")
+    writes = Topic(broker.place_with_login, topic, LOGIN, call="send_kafka")
+    sink = KafkaSink(writes, encode="json", key=None)
+    wrong = Topic(broker.place_with_login, topic, {**LOGIN, "sasl.password": "sw0rdfish"}, call="follow_kafka")
+    for named, why in ((wrong, r"refuses the login.*Mend settings="), (reads, r"this user may not do what.*Have an")):
+        with pytest.raises(muster_.UsageError, match=why) as raised, source_of(named):
+            pass
+        assert "sw0rdfish" not in str(raised.value)
+    for_topic, for_group = str(raised.value).replace("--group muster ", ""), str(raised.value)
+    broker.allow(for_topic)
+    with source_of(reads) as made, pytest.raises(muster_.UsageError, match=r"Group authorization.*--group muster"):
+        until(lambda: made.read("", 1 << 20) is None)
+    broker.allow(for_group)
+    code = LOGGED_IN.format(place=broker.place_with_login, topic=topic, login=LOGIN)
+    (tmp_path / "pipeline.py").write_text(code)
+    with begun(tmp_path, "run", "pipeline.py", "--workers", "0") as process:
+        until(lambda: re.search(r"behind +[345],\d\d\d rows", muster("status").out) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[1]
+        process.send_signal(signal.SIGINT)
+        said = "".join(process.communicate(timeout=60))
+    texts = [path.read_text() for path in (tmp_path / "out.muster").glob("*.json*")]
+    assert not any("swordfish" in text for text in (said, *texts))
+    with contextlib.closing(sink):
+        with pytest.raises(muster_.UsageError, match="this user may not do what the stream needs") as raised:
+            sink.open("one")
+        broker.allow(str(raised.value))
+        assert sink.open("one") == 0
+        sink.prepare(1, tmp_path / "rows")
+        sink.commit(1)
+        assert sink.open("one") == 1
+    assert broker.values(topic)[6000:] == [b'{"n":1}']
+
+
+LOGGED_IN = """
+import muster
+source = muster.follow_kafka({place!r}, {topic!r}, settings={login!r}, spool_bytes=1000, every=3600.0)
+pipeline = source.map_batches(lambda df: df).write_csv("out/")
+"""
 
 
 def test_what_cannot_be_is_said_in_words_without_a_password(broker: KafkaBroker) -> None:

@@ -10,6 +10,7 @@ import pytest
 import muster as the_module
 import own_ends
 from conftest import Muster, begun
+from followed import kill_a_child
 from muster.errors import UsageError
 from waiting import until
 
@@ -49,6 +50,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 def test_each_row_arrives_once_whatever_is_killed_and_the_source_ends_the_stream(tmp_path: Path) -> None:
+    """The stream, and workers of it, whose number is another each time."""
     seed = random.randrange(1 << 32)  # noqa: S311 (moments, no secrets)
     dice = random.Random(seed)  # noqa: S311 (likewise)
     written(tmp_path)
@@ -56,7 +58,7 @@ def test_each_row_arrives_once_whatever_is_killed_and_the_source_ends_the_stream
     rows = 0
     for _ in range(6):
         with (
-            begun(tmp_path, "run", "pipeline.py", "--workers", "1") as process,
+            begun(tmp_path, "run", "pipeline.py", "--workers", dice.choice("0123")) as process,
             (tmp_path / "in.csv").open("a") as file,
         ):
             for _ in range(dice.randrange(1, 6)):
@@ -66,6 +68,9 @@ def test_each_row_arrives_once_whatever_is_killed_and_the_source_ends_the_stream
                 rows += more
             aim = dice.randrange(rows + 1)
             until(lambda aim=aim: got(tmp_path).count("row") >= aim or process.poll() is not None)  # type: ignore[misc]
+            if dice.random() < 0.6:
+                kill_a_child(process.pid, dice)
+                until(lambda rows=rows: got(tmp_path).count("row") >= rows or process.poll() is not None)  # type: ignore[misc]
             process.kill()
     (tmp_path / "in.csv.end").touch()
     with begun(tmp_path, "run", "pipeline.py", "--workers", "1") as process:
@@ -176,10 +181,10 @@ def test_an_acknowledgement_that_fails_at_the_very_end_is_told_in_this_run(
     written(tmp_path, text.replace("def read", f"{refuses}def read", 1))
     run = muster("run", "pipeline.py", "--workers", "0")
     assert (run.code, f"raised {error}" in run.err, said in run.err) == (code, True, True), run.err
-    assert got(tmp_path).count("row") == 3
     written(tmp_path, text)
     run = muster("run", "pipeline.py", "--workers", "0")
     assert run.code == 0, run.err
+    assert got(tmp_path).count("row") == 3
     assert (tmp_path / "in.csv.done").read_text() == str((tmp_path / "in.csv").stat().st_size)
 
 

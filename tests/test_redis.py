@@ -60,7 +60,7 @@ def add(server: RedisServer, *rows: Mapping[str, object], key: str = "in") -> No
 
 
 def test_each_entry_is_done_once_whatever_is_killed(server: RedisServer, tmp_path: Path) -> None:
-    """The stream, a worker of it and the server, at moments that are drawn; what comes out is read while it comes."""
+    """The stream, its workers and the server, at moments that are drawn; each time it has another number of workers."""
     seed = random.randrange(1 << 32)  # noqa: S311 (moments, no secrets)
     dice, rows, kills = random.Random(seed), 4000, 6  # noqa: S311 (likewise)
     written(
@@ -68,7 +68,7 @@ def test_each_entry_is_done_once_whatever_is_killed(server: RedisServer, tmp_pat
     )
     sent = 0
     for at in range(kills + 1):
-        with begun(tmp_path, "run", "pipeline.py", "--workers", "2") as process:
+        with begun(tmp_path, "run", "pipeline.py", "--workers", dice.choice("0123")) as process:
             more = rows - sent if at == kills else dice.randrange(rows // kills)
             add(server, *({"n": n, "text": f"a,{n}\r"} for n in range(sent, sent + more)))
             sent += more

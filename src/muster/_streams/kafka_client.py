@@ -22,6 +22,9 @@ _LOOKS_WITHIN: Final = 5.0
 ANSWERS_WITHIN: Final = 10.0
 """Seconds: a broker that has just come up looks for its coordinators as long as that."""
 
+READERS: Final = "muster"
+"""The group that all readers name, as they must name one. They commit nothing: a stream keeps its position itself."""
+
 _NO_ID: Final = "A" * 22
 """Nothing but zeros, in base64."""
 
@@ -147,12 +150,7 @@ class Topic:
                 f"{self.name}: there is no such topic. Mend its name, or make it: kafka-topics.sh --bootstrap-server"
                 f" {self._brokers} --create --topic {self.topic}"
             )
-        if code in {
-            Kind.TOPIC_AUTHORIZATION_FAILED,
-            Kind.GROUP_AUTHORIZATION_FAILED,
-            Kind.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-            Kind.CLUSTER_AUTHORIZATION_FAILED,
-        }:
+        if self.is_denied(error):
             return UsageError(f"{self.name}: this user may not do what the stream needs: {said}. {self._needed()}")
         if code == Kind._AUTHENTICATION or self._why.startswith("refused"):  # noqa: SLF001
             return UsageError(
@@ -167,16 +165,33 @@ class Topic:
             return EngineError(f"{self.name}: {said}. Mend that, and type the same command again.")
         return self.away(self._why or said)
 
+    @staticmethod
+    def is_denied(error: "KafkaError") -> bool:
+        """Tell whether it is permissions that are missing."""
+        from confluent_kafka import KafkaError as Kind
+
+        return error.code() in {
+            Kind.TOPIC_AUTHORIZATION_FAILED,
+            Kind.GROUP_AUTHORIZATION_FAILED,
+            Kind.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            Kind.CLUSTER_AUTHORIZATION_FAILED,
+        }
+
     def away(self, why: str) -> AwayError:
         """Say why rows do not come, or do not go, just now."""
         return AwayError(f"{self.name}: {bare(why)}")
 
+    @property
+    def own_names(self) -> str:
+        """How the names of groups and transactions begin that streams to this topic have."""
+        return f"muster-{self.topic}-"
+
     def _needed(self) -> str:
-        what = (
-            "--operation Read --operation Describe"
-            if self.call == "follow_kafka"
-            else ("--operation Write --operation Describe --transactional-id 'muster-*' --group 'muster-*'")
-        )
+        acls = f"kafka-acls.sh --bootstrap-server {self._brokers} --add --allow-principal User:NAME"
+        if self.call == "follow_kafka":
+            return f"Have an administrator type: {acls} --topic {self.topic} --group {READERS} --operation Read"
         return (
-            f"Have an administrator type: kafka-acls.sh --add --allow-principal User:NAME --topic {self.topic} {what}"
+            f"Have an administrator type: {acls} --topic {self.topic} --operation Read --operation Write; and then:"
+            f" {acls} --group {self.own_names} --transactional-id {self.own_names} --operation All"
+            " --resource-pattern-type prefixed"
         )

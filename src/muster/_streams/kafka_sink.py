@@ -31,7 +31,7 @@ class KafkaSink:
         """Connect, and ask how many rows are there. A transaction that a killed process has left is given up."""
         from confluent_kafka import Consumer, Producer
 
-        name = f"muster-{self.topic.topic}-{stream}"
+        name = f"{self.topic.own_names}{stream}"
         reads = self.topic.settings(group_id=name, enable_auto_commit=False, isolation_level="read_committed")
         writes = self.topic.settings(transactional_id=name, acks="all", linger_ms=5)
         with self.topic.in_words():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from muster._job import StreamRows
 from muster.errors import DataError
 
-from .kafka_client import ANSWERS_WITHIN, Topic
+from .kafka_client import ANSWERS_WITHIN, READERS, Topic
 from .rows_of_fields import KnownFields, RowsWanted
 from .values import Reads, Values
 
@@ -70,7 +70,7 @@ class KafkaSource:
         from confluent_kafka import Consumer
 
         settings = self.topic.settings(
-            group_id="muster",  # nothing is committed: the stream keeps its position itself
+            group_id=READERS,
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="error",
@@ -185,6 +185,8 @@ class KafkaSource:
         """Say where it goes on behind messages that are gone. Raises what else the error means."""
         from confluent_kafka import KafkaError
 
+        if self.topic.is_denied(error):
+            raise self.topic.in_words_of(error)
         if error.code() != KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 (its name in the library)
             self._look()  # a client without a broker takes its topic for unknown
             raise self.topic.away(error.str())

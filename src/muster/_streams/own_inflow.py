@@ -44,7 +44,7 @@ class OwnInflow:
         self._fault: BaseException | None = None
         self._said = SimpleQueue[str]()
         self._beyond = self._skipped = 0
-        self._why_away = ""
+        self._why_away = f"{self.name}: it was not opened"
 
     def begin(self, spooled: Spooled, ring: Callable[[], None]) -> str:
         args = (_Spooling(self._code, spooled, self._rows), ring)
