@@ -96,7 +96,8 @@ def columns(draw: st.DrawFn) -> "pd.Series[Any]":
     """Draw a column of any dtype, perhaps as categories."""
     series: pd.Series[Any] = draw(st.sampled_from(KINDS).flatmap(lambda kind: kind))
     if draw(st.booleans()):
-        with contextlib.suppress(TypeError, ValueError, NotImplementedError):  # lists have no hash
+        # Lists have no hash, and pandas cannot compare each number with each other one.
+        with contextlib.suppress(TypeError, ValueError, NotImplementedError, OverflowError):
             values = series.dropna().drop_duplicates()
             categories = pd.Index(values, dtype=values.dtype)
             series = series.astype(pd.CategoricalDtype(categories, ordered=draw(st.booleans())))

@@ -390,6 +390,19 @@ def check_written(values: object) -> None:
         assert rendered(frame) == frame.to_csv(index=False, header=False)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 700, 9000])
+def test_columns_of_numbers_are_written_alike_however_many_and_however_long_they_are(rows: int) -> None:
+    dice = np.random.default_rng(rows)
+    floats, integers = dice.normal(0, 1e3, (30, rows)), dice.integers(-(2**63), 2**63 - 1, (30, rows))
+    floats[dice.random(floats.shape) < 0.1] = np.nan
+    columns = dict[str, Any]()
+    for at, (some, whole) in enumerate(zip(floats, integers, strict=True)):
+        kinds = {"f8": some, "f4": some.astype("f4"), "i8": whole, "u1": whole.astype("u1"), "t": ["a,b"] * rows}
+        columns |= {f"{kind}{at}": column for kind, column in kinds.items()}
+    for frame in (pd.DataFrame(columns), pd.DataFrame(columns).filter(regex="^[fiu]")):
+        assert rendered(frame) == frame.to_csv(index=False, header=False)
+
+
 COLUMNS: dict[str, Any] = {
     "floats": [1.0, 1e-05, 1e16, None, np.inf, -np.inf, 0.1, 1e15, 1e-4, 9.999e-5, -0.0, 0.0, 1e22, 5e-324, 2.0**53],
     "floats beyond ten thousand million": [12749458841.404064, -7009781986434.183, 123456789012345.6, 1e10 + 0.5],

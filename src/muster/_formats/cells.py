@@ -21,14 +21,18 @@ def plain_array(series: "pd.Series[Any]") -> pa.Array | None:
 
     An object column is one of text where each of its values is.
     """
-    if series.dtype == object:
-        return _texts(series)
-    if not _is_plain(series.dtype):
+    if isinstance(series.dtype, np.dtype):
+        return _texts(series) if series.dtype == object else numbers_of(series.to_numpy())
+    return one_chunk(pa.array(series, from_pandas=True)) if _is_plain(series.dtype) else None
+
+
+def numbers_of(values: Any) -> pa.Array | None:  # noqa: ANN401 (an array of NumPy or pandas)
+    """Give an array of NumPy's truths or numbers as Arrow holds it; ``None`` for any other."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf" or values.dtype.itemsize > LONGEST_NUMBER:
         return None
-    values = series.to_numpy() if isinstance(series.dtype, np.dtype) else series  # of which Arrow would ask more
     try:
-        return one_chunk(pa.array(values, from_pandas=True))
-    except pa.ArrowNotImplementedError:  # numbers in the byte order of another kind of machine
+        return pa.array(values, from_pandas=True)
+    except pa.ArrowNotImplementedError:  # in the byte order of another kind of machine
         return None
 
 
@@ -37,11 +41,9 @@ def one_chunk(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _is_plain(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which have no type in common)
+def _is_plain(dtype: Any) -> bool:  # noqa: ANN401 (a dtype of pandas, which have no type in common)
     import pandas as pd
 
-    if isinstance(dtype, np.dtype):
-        return dtype.kind in "biuf" and dtype.itemsize <= LONGEST_NUMBER
     if isinstance(dtype, pd.ArrowDtype):
         kind, tests = dtype.pyarrow_dtype, (pa.types.is_integer, pa.types.is_boolean, pa.types.is_float64)
         return pa.types.is_string(kind) or pa.types.is_large_string(kind) or any(test(kind) for test in tests)

@@ -1,6 +1,6 @@
 """Write rows as CSV or TSV text: RFC 4180, with the values that pandas would write."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,7 +65,7 @@ def _as_text(series: "pd.Series[Any]") -> pa.Array:
 def cells(series: "pd.Series[Any]") -> list[str]:
     """Return the text of each cell of a column, without quotes."""
     column = pa.chunked_array([column_of(series)])
-    texts: list[str] = _rendered(column, None).cast(pa.string()).fill_null("").to_pylist()
+    texts: list[str] = _all_rendered([column], {}, rows=len(column))[0].cast(pa.string()).fill_null("").to_pylist()
     return texts
 
 
@@ -77,9 +77,8 @@ def render(table: pa.Table, *, delimiter: str, forms: Mapping[str, str] = Mappin
     """
     if not table.num_columns or not len(table):
         return b""
-    columns = [
-        _rendered(column, forms.get(name)) for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
+    fine = {at: forms[name] for at, name in enumerate(table.column_names) if name in forms}
+    columns = _all_rendered(table.columns, fine, rows=len(table))
     plain = pa.table(columns, names=[str(at) for at in range(len(columns))])
     if len(columns) > 1 and not _begins_with_quotes(table, delimiter):
         sink = pa.BufferOutputStream()
@@ -104,10 +103,22 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _all_rendered(
+    columns: Sequence[pa.ChunkedArray], forms: Mapping[int, str], *, rows: int
+) -> list[pa.Array | pa.ChunkedArray]:
+    """Write the cells of columns, without quotes; ``forms`` are those of moments, by place."""
+    numbers = {at: column.to_numpy() for at, column in enumerate(columns) if _is_of_numbers(column)}
+    texts = _floats.texts_of(numbers, rows=rows)
+    return [texts[at] if at in texts else _rendered(column, forms.get(at)) for at, column in enumerate(columns)]
+
+
+def _is_of_numbers(column: pa.ChunkedArray) -> bool:
+    """Tell whether NumPy holds the column: floats have NaN where one is missing, integers have nothing."""
+    return bool(pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and not column.null_count))
+
+
 def _rendered(column: pa.ChunkedArray, form: str | None) -> pa.ChunkedArray:
     kind = column.type
-    if pa.types.is_floating(kind):
-        return _floats.as_text(column.to_numpy())
     if pa.types.is_boolean(kind):
         return pc.if_else(column, "True", "False")
     if pa.types.is_integer(kind) or _is_text(kind):
@@ -131,6 +142,4 @@ def _quoted(table: pa.Table, delimiter: str) -> memoryview:
 
 
 def _text_of(column: pa.ChunkedArray) -> pa.LargeStringArray:
-    if pa.types.is_integer(column.type) and not column.null_count:
-        return _floats.by_json(column.to_numpy())  # which takes half the time of the cast
     return one_chunk(pc.fill_null(column.cast(pa.large_string()), ""))

@@ -4,6 +4,7 @@
 sets, sets add up, and :func:`settle` turns the sum into the type that one look at the whole would have found.
 """
 
+import functools
 from collections.abc import Iterable
 from typing import Final
 
@@ -62,7 +63,12 @@ _DEFAULT: Final = Rules()
 
 def settled_type(kinds: Iterable[str]) -> str:
     """Name the type of a column that holds these kinds of value, as ``pandas.read_csv`` would."""
-    kinds = frozenset(kinds)
+    return _settled(frozenset(kinds))
+
+
+@functools.lru_cache(maxsize=1024)
+def _settled(kinds: frozenset[str]) -> str:
+    """Find it once for all columns of these kinds, as it is asked for each column of each task, several times."""
     return settled_dates(kinds) if DATES in kinds else _settle(_decided(kinds))
 
 

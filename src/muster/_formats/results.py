@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 import pyarrow as pa
 
 from muster._model import Schema
 from muster._progress.schema import EMPTY, MISSING, VOID, by_column, form
 
 from . import _moments
-from .tables import from_result
+from .tables import from_columns, from_result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SILENT: Final = frozenset({"object", "float16", "float32", "float64", "null"})
 """Types that say nothing of a column without a value: ``[None]`` has one of them by default."""
@@ -35,9 +40,19 @@ def reply_of(result: object, *, use: str) -> Reply:
     rows = len(cast("Any", result))
     if not table.num_columns and not rows:
         return Reply(table, 0, None)
-    named = zip(_dtypes(result, table), table.columns, strict=True)
+    return _reply(table, _dtypes(result, table), rows=rows, use=use, index=index_of(result))
+
+
+def reply_of_columns(labels: "pd.Index[Any]", columns: Sequence[Any], *, rows: int, use: str, index: str) -> Reply:
+    """Make the reply of a frame of pandas whose columns these are. Raises ``DataError`` likewise."""
+    table = from_columns(labels, columns, use=use)
+    return _reply(table, [column.dtype for column in columns], rows=rows, use=use, index=index)
+
+
+def _reply(table: pa.Table, dtypes: Iterable[Any], *, rows: int, use: str, index: str) -> Reply:
+    named = zip(dtypes, table.columns, strict=True)
     kinds = tuple((_kind(dtype, column, is_shown=use == "csv"),) for dtype, column in named)
-    return Reply(table, rows, Schema(tuple(table.column_names), kinds), index_of(result))
+    return Reply(table, rows, Schema(tuple(table.column_names), kinds), index)
 
 
 def owned(reply: Reply) -> Reply:
@@ -96,6 +111,8 @@ def _moment(kind: pa.DataType) -> str:
 
 
 def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
+    if isinstance(dtype, np.dtype):
+        return _numpy_name(dtype)
     dtype = getattr(dtype, "pyarrow_dtype", dtype)
     if isinstance(dtype, pa.DataType):  # whose numbers can be missing
         if pa.types.is_integer(dtype):
@@ -103,10 +120,16 @@ def _name(dtype: Any) -> str:  # noqa: ANN401 (likewise)
         if pa.types.is_floating(dtype):
             return f"Float{dtype.bit_width}"
         return "object" if pa.types.is_nested(dtype) else str(dtype)
-    name = str(dtype.name)  # which NumPy puts together each time
+    name = str(dtype.name)
     if name == "category" and dtype.categories.dtype.kind in "iuf":
         return str(dtype.categories.dtype.name).replace("uint", "UInt").replace("int", "Int").replace("float", "Float")
     return name
+
+
+@lru_cache(maxsize=256)
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    """Name a dtype of NumPy, which puts its name together each time."""
+    return str(dtype.name)
 
 
 def shaped(reply: Reply, schema: Schema) -> tuple[pa.Table, Sequence[str]]:

@@ -1,7 +1,8 @@
 """What a function returned, as an Arrow table: with the values and the header that pandas would write."""
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -9,7 +10,8 @@ import pyarrow as pa
 from muster.errors import DataError
 
 from . import csv_text, jsonl_text
-from .cells import one_chunk
+from .cells import numbers_of, one_chunk
+from .frames import arrays_of
 from .holders import AS_PARQUET, HOLDERS
 from .labels import labels_of_header, labels_of_keys, name_of
 
@@ -47,28 +49,39 @@ def from_result(result: Any, *, use: str) -> pa.Table:  # noqa: ANN401 (frames o
     import pandas as pd
 
     if isinstance(result, pd.DataFrame):
-        return _from_pandas(result, use)
+        return from_columns(result.columns, arrays_of(result), use=use)
     return _from_arrow(result if isinstance(result, pa.Table) else result.to_arrow(), use)
 
 
-def _from_pandas(frame: "pd.DataFrame", use: str) -> pa.Table:
-    columns = [column for _, column in frame.items()]
+def from_columns(labels: "pd.Index[Any]", columns: Sequence[Any], *, use: str) -> pa.Table:
+    """Make an Arrow table of the columns of a pandas frame, which are arrays of NumPy or pandas. As ``from_result``."""
     if use == "csv":
-        return pa.table([csv_text.column_of(column) for column in columns], names=labels_of_header(frame.columns))
-    names = labels_of_keys(frame.columns, use=use)
+        return pa.table([_made(column, csv_text.column_of) for column in columns], names=labels_of_header(labels))
+    names = labels_of_keys(labels, use=use)
     if use == "jsonl":
-        return pa.table([jsonl_text.column_of(column) for column in columns], names=names)
+        return pa.table([_made(column, jsonl_text.column_of) for column in columns], names=names)
     from . import _arrow_columns, _dtypes
 
-    arrays = [_arrow_columns.column_of(column, name, holder=use) for column, name in zip(columns, names, strict=True)]
+    arrays = [
+        _made(column, functools.partial(_arrow_columns.column_of, name=name, holder=use))
+        for column, name in zip(columns, names, strict=True)
+    ]
     if use not in AS_PARQUET:
         return pa.table(arrays, names=names)
-    dtypes = [_dtypes.untold(dtype) for dtype in frame.dtypes]
+    dtypes = [_dtypes.untold(column.dtype) for column in columns]
     fields = [
         pa.field(name, array.type, metadata={_dtypes.DTYPE: dtype} if dtype else None)
         for name, array, dtype in zip(names, arrays, dtypes, strict=True)
     ]
     return pa.table(arrays, schema=pa.schema(fields))
+
+
+def _made(column: Any, make: "Callable[[pd.Series[Any]], pa.Array]") -> pa.Array:  # noqa: ANN401 (an array of NumPy or pandas)
+    """Make an Arrow array of a column: without a ``Series`` of numbers, which takes longer than a thousand of them."""
+    import pandas as pd
+
+    array = numbers_of(column)
+    return make(pd.Series(column, dtype=column.dtype, copy=False)) if array is None else array
 
 
 def _from_arrow(table: pa.Table, use: str) -> pa.Table:

@@ -1,14 +1,14 @@
 """Results of a few rows each, of which replies are made together: for each alone, that takes longer than its rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from .cells import LONGEST_NUMBER
 from .frames import arrays_of
-from .results import Reply, index_of, owned, reply_of
+from .results import Reply, index_of, owned, reply_of, reply_of_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,13 +88,11 @@ def _is_sure(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which hav
 
 def made(alike: Sequence[Unmade]) -> Reply:
     """Make one reply of frames that are alike."""
-    import pandas as pd
-
-    first = alike[0]
-    columns = [_behind_each_other(column) for column in zip(*(one.columns for one in alike), strict=True)]
-    frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    frame.columns = first.labels
-    return replace(reply_of(frame, use=first.use), index=first.index)
+    first, rows = alike[0], sum(one.rows for one in alike)
+    columns = first.columns
+    if len(alike) > 1:
+        columns = [_behind_each_other(column) for column in zip(*(one.columns for one in alike), strict=True)]
+    return reply_of_columns(first.labels, columns, rows=rows, use=first.use, index=first.index)
 
 
 def _behind_each_other(columns: Sequence[Any]) -> Any:  # noqa: ANN401 (an array of NumPy or pandas)
