@@ -344,7 +344,7 @@ ONE_OF_EACH: list[Event] = [
         events.StatesDone("states-0", 90, [4, 5], is_end=True, seen={2: b"\xff"}, windows={1: WindowsDone(5, 7, 9, 1)}),
     ),
     events.FilesMoved([POSITION], [(3, 4)]),
-    events.Streamed(3, 10, None, 1.5, 2.0, 4, 5, 6, 2.5, "away", [[-3, 7]], 0.5, 7, 8, 9),
+    events.Streamed(3, 10, None, 1.5, 2.0, 4, 5, [[-3, 7]], 0.5, 7, 8, 9, [["a", 6, 2.5, "away"]]),
     events.EarlierRowsTaken(),
     events.Standing("abc"),
     events.WorkerJoined("m1-1", "m1"),

@@ -48,7 +48,7 @@ def done(count: int, start: int = 0) -> str:
 def waiting(folder: Path) -> int:
     """Count the bytes that the stream keeps for its receiver."""
     sizes = []
-    for path in (folder / "out.muster" / "outbox").glob("*-*"):
+    for path in (folder / "out.muster" / "outbox").glob("*/[0-9]*-*"):
         with contextlib.suppress(FileNotFoundError):  # its rows have arrived meanwhile
             sizes.append(path.stat().st_size)
     return sum(sizes)
@@ -101,7 +101,7 @@ def test_rows_arrive_once_and_the_command_typed_again_sends_what_is_new(tmp_path
                 code, _, err = stopped(tmp_path, process)
             assert code == 0, err
         assert f"{HOST}:{receiver.port} has all 800 rows of the stream" in err
-        assert [path.name for path in (tmp_path / "out.muster" / "outbox").iterdir()] == ["header"]
+        assert [path.name for path in (tmp_path / "out.muster" / "outbox").glob("*/*")] == ["header"]
         assert receiver.stop()[0] == 0
     assert (tmp_path / "got.csv").read_text() == "n,text,double\n" + done(800)
     assert not (tmp_path / "out").exists()
@@ -293,7 +293,24 @@ def test_what_cannot_be_sent_is_refused_in_words(tmp_path: Path, muster: Muster)
         ("host:1", ", plain=True, token='t'", "token= and plain=True"),
         ("host:1", ", token='none.txt', tls=True", "token='none.txt': "),
         ("host:1", ", tls_ca='none.pem'", "tls_ca='none.pem' cannot be used"),
-        ("host:1", ").write_csv('also/'", "'also/': a pipeline has one output"),
+        ("host:1", ", folder='x').write_csv('also/'", "'also/': a stream has one work folder"),
+        (
+            "host:1",
+            ", encode='json').write_csv('also/'",
+            "'also/': it takes rows as CSV, and an output",
+        ),
+        ("host:1", ").send_tcp('host:1'", "send_tcp('host:1'): the rows of this pipeline go there already"),
+        (
+            "host:1",
+            ").map_batches('os:fspath').send_tcp('host:2'",
+            "all outputs of a pipeline get the rows that its last",
+        ),
+        ("host:1", ").send_tcp('host:2', folder='x'", "calls it 'tcp-host-1.muster'"),
+        (
+            "host:1",
+            ").write_csv('a/').write_csv('b/'",
+            "'b/': a stream writes one folder of parts",
+        ),
     ):
         (tmp_path / "pipeline.py").write_text(
             "import muster\npipeline = muster.listen_tcp('127.0.0.1:0').map_batches('os:fspath')"
@@ -303,11 +320,10 @@ def test_what_cannot_be_sent_is_refused_in_words(tmp_path: Path, muster: Muster)
         assert (ended.code, why in ended.err) == (2, True), (place, more, ended.err)
     for text, flags, why in (
         ("read_csv('a.csv')", (), "rows go on behind follow_csv, listen_tcp and read_from"),
-        ("listen_tcp('').write_csv('also/')", (), "this one has 'also/' and send_tcp('host:1')"),
         (
             "listen_tcp('127.0.0.1:0').map_batches('os:fspath')",
             ("-o", "also/"),
-            "'-o also/': a pipeline has one output",
+            "'-o also/': the rows of this pipeline go to send_tcp('host:1')",
         ),
     ):
         (tmp_path / "pipeline.py").write_text(f"import muster\npipeline = muster.{text}.send_tcp('host:1')\n")
@@ -324,7 +340,7 @@ def test_rows_that_wait_are_not_forgotten_but_by_fresh(tmp_path: Path, muster: M
         talker.say(b"1,x", b"2,y")
         until(lambda: waiting(tmp_path) > 0)
         stream.process.kill()
-    outbox = tmp_path / "out.muster" / "outbox"
+    [outbox] = (tmp_path / "out.muster" / "outbox").iterdir()
     [part] = outbox.glob("*-*")
     part.rename(tmp_path / "away")
     (outbox / "000000000000000-1.csv").write_text("n,text,double\n1,x,2\n")
@@ -336,7 +352,8 @@ def test_rows_that_wait_are_not_forgotten_but_by_fresh(tmp_path: Path, muster: M
     assert list(outbox.glob("*-*"))
     with streaming(tmp_path, "--workers", "0", "--fresh") as stream:
         assert stream.stop() == 0
-    assert not list(outbox.glob("*-*"))
+    assert outbox.is_dir()
+    assert not list(outbox.iterdir())
 
 
 KILLS = 10

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from conftest import Muster, begun
 from ends import END, HOST
 from followed import following, stopped
-from muster._job import StreamLag
+from muster._job import SinkLag, StreamLag
 from muster._journal import events
 from muster._journal.file import Entry
 from muster._journal.measures import bin_of
@@ -81,6 +81,13 @@ def samples() -> dict[str, float]:
     return {one.name: one.value for family in families for one in family.samples if [*one.labels] == ["run"]}
 
 
+def samples_of(label: str) -> dict[str, float]:
+    """Read the first metric of the newest run that has a label besides, by what it is."""
+    families = text_string_to_metric_families(text([look_at(find(None))]))
+    first = next(family for family in families if any(label in one.labels for one in family.samples))
+    return {one.labels[label]: one.value for one in first.samples}
+
+
 def shown(name: str) -> str:
     """Read a part of the page of the newest run, without its markup."""
     return " ".join(re.sub(r"<[^>]+>", " ", pages.overview(look_at(find(None))).fragments[name]).split())
@@ -88,7 +95,7 @@ def shown(name: str) -> str:
 
 def in_the_outbox(folder: Path) -> int:
     """Count the rows of parts that wait, as their names say."""
-    return sum(int(path.stem.partition("-")[2]) for path in (folder / "out.muster" / "outbox").glob("*-*"))
+    return sum(int(path.stem.partition("-")[2]) for path in (folder / "out.muster" / "outbox").glob("*/[0-9]*-*"))
 
 
 def sizes(folder: Path, pattern: str) -> int:
@@ -273,7 +280,9 @@ def test_how_a_stream_stands_ages_with_the_clock_and_begins_anew_with_a_process(
     waited = [[bin_of(0.01), 3]]
     committed = events.Committed(4, [], events.Totals(4, 4, 9, 9, 0), "part")
     sums.take(Entry(committed, 100.0))
-    sums.take(Entry(events.Streamed(4, 10, 2, 1.5, 100.0, unacknowledged=3, watermark=10**6, waited=waited), 101.0))
+    sums.take(
+        Entry(events.Streamed(4, 10, 2, 1.5, 100.0, sinks=[["a", 3, 1.0, ""]], watermark=10**6, waited=waited), 101.0)
+    )
     now = 500.0 if is_far else 101.0
     told = sums.as_fields(now)
     assert (told["epochs"], told["rows_behind"], told["rows_unacknowledged"]) == (4, 2, 3)
@@ -318,12 +327,12 @@ def test_rows_that_came_are_given_back_once_each_with_when_they_came(data: st.Da
 
 
 def test_a_journal_that_is_written_anew_is_told_how_the_stream_stands_though_nothing_has_changed() -> None:
-    told = list[events.Event]()
+    told, sink = list[events.Event](), SinkLag("a", 3, 1.0)
     observer = Observer(told.append, prices={})
     observer.begin_journal_anew()
     assert told == [], "it is no stream"
-    observer.stream.lag = lambda: StreamLag(4, bytes=10, rows=2, unacknowledged=3)
+    observer.stream.lag = lambda: StreamLag(4, bytes=10, rows=2, sinks=(sink,))
     observer.stream.waits.add(0.01, 5)
     for _ in range(2):
         observer.begin_journal_anew()
-    assert told == 2 * [events.Streamed(4, 10, 2, unacknowledged=3, waited=[[bin_of(0.01), 5]], waited_seconds=0.05)]
+    assert told == 2 * [events.Streamed(4, 10, 2, sinks=(sink,), waited=[[bin_of(0.01), 5]], waited_seconds=0.05)]

@@ -378,7 +378,7 @@ def metrics_of(*runs: str) -> tuple[str, dict[str, list[Sample]]]:
 
 def test_metrics_follow_the_conventions(tmp_path: Path) -> None:
     story = large(tmp_path)
-    story.write(events.Streamed(3, 10, 2, 1.0, story.at, 5, 600, 7, 1.0, "", [[0, 9]], 1.0, 10**6, 4))
+    story.write(events.Streamed(3, 10, 2, 1.0, story.at, 5, 600, [[0, 9]], 1.0, 10**6, 4, sinks=[["a", 7, 1.0, ""]]))
     told, _ = metrics_of(story.run, rejecting(tmp_path).run)
     families = list(text_string_to_metric_families(told))
     assert len(families) > 20
@@ -419,7 +419,7 @@ def test_metrics_tell_what_the_view_does(tmp_path: Path) -> None:
 def test_the_dashboard_uses_metrics_that_there_are(tmp_path: Path) -> None:
     story = large(tmp_path)
     story.reject("ValueError", 3)
-    story.write(events.Streamed(3, 10, 2, 1.0, story.at, 5, 600, 7, 1.0, "", [[0, 9]], 1.0))
+    story.write(events.Streamed(3, 10, 2, 1.0, story.at, 5, 600, [[0, 9]], 1.0, sinks=[["a", 7, 1.0, ""]]))
     told, _ = metrics_of(story.run)
     dashboard = json.loads((Path(__file__).parents[1] / "docs" / "grafana.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from muster._api.pipeline import AS_NAMED, Pipeline
-from muster._api.sending import check_sends_nothing
+from muster._api.sending import check_names_no_sinks
 from muster._dialects import Reading
 from muster._dialects.options import understood
 from muster._job import Options
@@ -33,7 +33,7 @@ def with_command(
     if inputs and pipeline.follow is not None and (source := pipeline.follow.source) is not None:
         raise UsageError(f"{inputs[0]!r}: the rows of this pipeline come by {source.call}. Leave the inputs out.")
     if output:
-        check_sends_nothing(pipeline.follow, what=f"-o {output}")
+        check_names_no_sinks(pipeline.follow, what=f"-o {output}")
     defined = pipeline.options
     dialect, reading = understood(csv, defined.dialect, defined.reading)
     chosen = dataclasses.replace(

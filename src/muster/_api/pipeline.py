@@ -203,10 +203,7 @@ class Pipeline(ToServers):
         return sending.to_sink(self, WriteTo(sink, called, spool_bytes), encode=encode, folder=folder)
 
     def _write(self, path: str | PathLike[str], format_: str) -> "Pipeline":
-        sending.check_sends_nothing(self.follow, what=f"{path}")
-        return dataclasses.replace(
-            self, output=output_of(path), options=dataclasses.replace(self.options, output_format=format_)
-        )
+        return sending.to_files(self, output_of(path), format_=format_)
 
     @spelled_out(RunOptions)
     @from_the_callers_line

@@ -1,4 +1,4 @@
-"""Pipelines whose rows go elsewhere than to files."""
+"""Where the rows of a pipeline go: to files, elsewhere, or both."""
 
 import dataclasses
 import re
@@ -16,6 +16,9 @@ _TEXT: Final = {"csv": "csv", "json": "jsonl"}
 
 _FILES: Final = {**_TEXT, "parquet": "parquet"}
 """Likewise, for whom rows come to in files."""
+
+_SAID: Final = {"csv": "CSV", "jsonl": "JSON", "parquet": "Parquet"}
+"""Formats, as messages call them."""
 
 
 def over_tcp(pipeline: P, send: SendTcp, *, encode: str, folder: str | PathLike[str] | None) -> P:
@@ -44,34 +47,90 @@ def _format(encode: str, ways: dict[str, str]) -> str:
 def _going_on(
     pipeline: P, sink: SendTcp | WriteTo, *, format_: str, folder: str | PathLike[str] | None, named: str
 ) -> P:
-    """Have rows go to a sink, from a folder that is called as the user says, or by the name of the sink."""
+    """Have rows go to a sink; the first output names the work folder, unless the user does or there is a folder."""
     one: Any = pipeline
     if one.follow is None:
         raise UsageError(
             f"{sink.call}: rows go on behind follow_csv, listen_tcp and read_from. Write this pipeline's to a file; it"
             " can be sent: muster send FILE --to HOST:PORT."
         )
-    if one.output:
-        raise UsageError(
-            f"A pipeline has one output, and this one has {one.output!r} and {sink.call}. Leave one out;"
-            " to have both, follow the parts that one pipeline has written with follow_csv in another."
-        )
     check_whole("spool_bytes", sink.spool_bytes, least=1)
-    called = re.sub(r"[^\w.-]+", "-", named).strip("-") if folder is None else fspath(folder).rstrip("/")
-    if not called:
+    called = _in_files(named)
+    if any(called == other.called for other in one.follow.sinks):
+        how = " Tell two sinks of one class apart by name=." if sink.call.startswith("write_to(") else ""
+        raise UsageError(f"{sink.call}: the rows of this pipeline go there already. Leave it out.{how}")
+    own_folder = "" if folder is None else fspath(folder).rstrip("/")
+    if folder is not None and not own_folder:
         raise UsageError(f"folder={folder!r} names none.")
-    return dataclasses.replace(  # type: ignore[no-any-return]
+    if own_folder and one.output:
+        raise _has_work_folder(f"folder={own_folder!r}", one.output)
+    follow = dataclasses.replace(
+        one.follow,
+        sinks=(*one.follow.sinks, dataclasses.replace(sink, called=called)),
+        has_folder=bool(one.output) and one.follow.has_folder,
+        folder=own_folder or one.follow.folder,
+    )
+    return _with_output(one, one.output or f"{own_folder or called}/", follow, call=sink.call, format_=format_)  # type: ignore[no-any-return]
+
+
+def _in_files(name: str) -> str:
+    """Write a name so that it can be that of a file."""
+    if not (called := re.sub(r"[^\w.-]+", "-", name).strip("-.")):
+        raise UsageError(f"name={name!r}: files are called so, too, and it has no letter or digit. Choose another.")
+    return called
+
+
+def to_files(pipeline: P, output: str, *, format_: str) -> P:
+    """Have a pipeline write its rows; those of a stream may go elsewhere, too. Raises ``UsageError``."""
+    one: Any = pipeline
+    if one.follow is None:
+        options = dataclasses.replace(one.options, output_format=format_)
+        return dataclasses.replace(one, output=output, options=options)  # type: ignore[no-any-return]
+    if one.output and one.follow.has_folder:
+        raise UsageError(
+            f"{output!r}: a stream writes one folder of parts, and this one has {one.output!r}. Leave one out."
+        )
+    if one.follow.folder:
+        raise _has_work_folder(repr(output), one.output)
+    follow = dataclasses.replace(one.follow, has_folder=True)
+    return _with_output(one, output, follow, call=repr(output), format_=format_)  # type: ignore[no-any-return]
+
+
+def _with_output(one: Any, output: str, follow: Follow, *, call: str, format_: str) -> Any:  # noqa: ANN401 (pipelines)
+    """Add an output. Raises ``UsageError`` where it would get other rows than those before it, or in another form."""
+    if one.output and follow.steps != len(one.steps):
+        raise UsageError(
+            f"{call}: all outputs of a pipeline get the rows that its last function gives, and one stands before that."
+            " Name all outputs behind the last function; or have another pipeline follow the folder that one writes."
+        )
+    if one.output and one.options.output_format != format_:
+        raise UsageError(
+            f"{call}: it takes rows as {_SAID[format_]}, and an output before it as"
+            f" {_SAID[one.options.output_format]}; a stream writes its rows once, for all outputs. write_csv goes with"
+            " encode='csv', write_parquet with encode='parquet', and write_json with encode='json', send_redis and"
+            " send_kafka."
+        )
+    return dataclasses.replace(
         one,
-        output=f"{called}/",
+        output=output,
         options=dataclasses.replace(one.options, output_format=format_),
-        follow=dataclasses.replace(one.follow, sink=sink),
+        follow=dataclasses.replace(follow, steps=len(one.steps)),
     )
 
 
-def check_sends_nothing(follow: Follow | None, *, what: str) -> None:
-    """Raise ``UsageError`` where rows go elsewhere, and shall be written, too."""
-    if follow is not None and follow.sink is not None:
+def _has_work_folder(what: str, output: str) -> UsageError:
+    folder = f"{output.rstrip('/')}.muster"
+    return UsageError(
+        f"{what}: a stream has one work folder, and an output before this one calls it {folder!r}. Leave folder="
+        " out where there is a folder of parts; else give it to the first output alone."
+    )
+
+
+def check_names_no_sinks(follow: Follow | None, *, what: str) -> None:
+    """Raise ``UsageError`` where a command names an output, and the file of its pipeline has outputs beyond folders."""
+    if follow is not None and follow.sinks:
+        calls = " and ".join(sink.call for sink in follow.sinks)
         raise UsageError(
-            f"{what!r}: a pipeline has one output, and the rows of this one go to {follow.sink.call}. Leave one out; to"
-            " have both, follow the parts that one pipeline has written with follow_csv in another."
+            f"{what!r}: the rows of this pipeline go to {calls}, as its file says. Add .write_csv or the like there,"
+            " to have them in a folder, too."
         )

@@ -4,7 +4,7 @@ from .ends import ListenTcp, ReadFrom, SendTcp, StreamRows, StreamSink, StreamSo
 from .estimate import Estimate
 from .job import Follow, Job, Options
 from .result import Result
-from .snapshot import MachinePace, Snapshot, StreamLag
+from .snapshot import MachinePace, SinkLag, Snapshot, StreamLag
 
 __all__ = [
     "Estimate",
@@ -16,6 +16,7 @@ __all__ = [
     "ReadFrom",
     "Result",
     "SendTcp",
+    "SinkLag",
     "Snapshot",
     "StreamLag",
     "StreamRows",

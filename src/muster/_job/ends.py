@@ -147,6 +147,8 @@ class SendTcp:
     tls_ca: str | None = None
     token: str | None = None
     """A file that holds it."""
+    called: str = field(default="", kw_only=True)
+    """Its name among the files of the stream."""
 
     @property
     def call(self) -> str:
@@ -164,6 +166,8 @@ class WriteTo:
     """How much may wait on the disk to be committed there, beyond which no epoch begins."""
     by: str = "write_to"
     """What the user has called to ask for it."""
+    called: str = field(default="", kw_only=True)
+    """Its name among the files of the stream."""
 
     @property
     def call(self) -> str:

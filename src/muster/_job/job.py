@@ -54,8 +54,14 @@ class Follow:
     every: float = 1.0
     source: ListenTcp | ReadFrom | None = None
     """``None``: the inputs are files that grow, and folders that get new ones."""
-    sink: SendTcp | WriteTo | None = None
-    """``None``: the output is a folder of parts."""
+    sinks: tuple[SendTcp | WriteTo, ...] = ()
+    """Where rows go besides, or instead of, a folder of parts."""
+    has_folder: bool = True
+    """The output is a folder of parts; else it only names the work folder."""
+    folder: str = ""
+    """What the user calls the work folder, where an output says that."""
+    steps: int = 0
+    """How many functions there were when the first output was named."""
 
 
 @dataclass(frozen=True, slots=True)

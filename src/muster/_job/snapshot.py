@@ -1,7 +1,7 @@
 """How far a run is, for those who watch it."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from muster._words import dollars, duration, left, plural, share, size, worker_count
 
@@ -17,6 +17,17 @@ class MachinePace:
     workers: int
     rows_per_second: float
     busy: float
+
+
+class SinkLag(NamedTuple):
+    """What an output keeps that is no folder: rows that the other end has not said it has."""
+
+    name: str
+    rows: int
+    seconds: float
+    """For how long the oldest have waited, as far as this process has seen."""
+    away: str = ""
+    """Why they cannot be sent just now, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +48,22 @@ class StreamLag:
     """How many keys have a state; ``None`` where steps keep none, or an earlier muster has not counted them."""
     state_bytes: int | None = None
     """How many bytes their log has; ``None`` where steps keep none."""
-    unacknowledged: int | None = None
-    """How many rows ``send_tcp`` keeps, as the receiver has not said that it has them; ``None`` without one."""
-    unacknowledged_seconds: float = 0.0
-    """For how long the oldest of them have waited, as far as this process has seen."""
-    away: str = ""
-    """Why they cannot be sent just now, in words."""
     watermark: int | None = None
     """Up to when windows are closed, in microseconds since 1970; ``None`` where no time closes any, or none has yet."""
     late_rows: int = 0
     """How many rows came too late for their windows, of all attempts."""
     skipped_rows: int = 0
     """How many rows were gone at the other end before they were read, and were skipped, of all attempts."""
+    sinks: tuple[SinkLag, ...] = ()
+    """What each other end has not acknowledged, that with the most rows first."""
+
+    @property
+    def unacknowledged(self) -> int | None:
+        """Count the rows that are kept, as another end has not said that it has them; of several, that with the most.
+
+        ``None`` where there is none.
+        """
+        return self.sinks[0].rows if self.sinks else None
 
     def __str__(self) -> str:
         """Say so in a line."""
@@ -63,8 +78,9 @@ class StreamLag:
         elif self.rows:  # none of which has been read
             said.append(f"{plural(self.rows, 'row')} behind")
         if self.unacknowledged:
-            waited = duration(self.unacknowledged_seconds)
-            said.append(f"{plural(self.unacknowledged, 'row')} unacknowledged for {waited}")
+            waited = duration(self.sinks[0].seconds)
+            by = f" by {self.sinks[0].name}" if len(self.sinks) > 1 else ""
+            said.append(f"{plural(self.unacknowledged, 'row')} unacknowledged{by} for {waited}")
         return said
 
 

@@ -329,15 +329,14 @@ class Streamed(NamedTuple):
     committed_at: float | None = None
     keys: int | None = None
     state_bytes: int | None = None
-    unacknowledged: int | None = None
-    unacknowledged_seconds: float = 0.0
-    away: str = ""
     waited: Sequence[Sequence[int]] = ()
     waited_seconds: float = 0.0
     """Those of all these rows, added up."""
     watermark: int | None = None
     late_rows: int = 0
     skipped_rows: int = 0
+    sinks: Sequence[Sequence[Any]] = ()
+    """Of each: its name, the rows that it has not acknowledged, for how long, and why it is away."""
 
 
 class FilesMoved(NamedTuple):

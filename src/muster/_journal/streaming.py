@@ -79,9 +79,13 @@ class StreamSums:
         """Tell for how long the oldest row has waited that is not done, by the clock."""
         return self.told.seconds + self._later(now) if self.told and self.told.bytes else 0.0
 
-    def unacknowledged_for(self, now: float) -> float:
-        """Tell for how long the oldest row has waited that the receiver has not acknowledged, by the clock."""
-        return self.told.unacknowledged_seconds + self._later(now) if self.told and self.told.unacknowledged else 0.0
+    def sinks(self, now: float) -> list[tuple[str, int, float, str]]:
+        """Tell of each other end its name, how many rows it has not acknowledged, for how long, and why it is away.
+
+        That with the most rows comes first.
+        """
+        told = self.told.sinks if self.told else ()
+        return [(name, rows, seconds + self._later(now) if rows else 0.0, away) for name, rows, seconds, away in told]
 
     @property
     def watermark(self) -> float | None:
@@ -90,7 +94,8 @@ class StreamSums:
 
     def as_fields(self, now: float) -> dict[str, Any]:
         """Write how it stands as JSON has it, or how it stood when it was heard of last; what is untold is ``None``."""
-        told, waits, age = self.told, self.waits, self.checkpoint_age(now)
+        told, waits, age, sinks = self.told, self.waits, self.checkpoint_age(now), self.sinks(now)
+        _, unacknowledged, unacknowledged_for, _ = sinks[0] if sinks else ("", None, 0.0, "")
         return {
             "epochs": self.epochs,
             "rows_behind": told.rows if told else None,
@@ -99,9 +104,13 @@ class StreamSums:
             "checkpoint_age": None if age is None else round(age, 3),
             "keys": told.keys if told else None,
             "state_bytes": told.state_bytes if told else None,
-            "rows_unacknowledged": told.unacknowledged if told else None,
-            "seconds_unacknowledged": round(self.unacknowledged_for(now), 3) if told else None,
-            "away": told.away if told else "",
+            "rows_unacknowledged": unacknowledged,
+            "seconds_unacknowledged": round(unacknowledged_for, 3) if told else None,
+            "away": next((away for *_, away in sinks if away), ""),
+            "sinks": {
+                name: {"rows_unacknowledged": rows, "seconds_unacknowledged": round(seconds, 3), "away": away}
+                for name, rows, seconds, away in sinks
+            },
             "watermark": self.watermark,
             "late_rows": told.late_rows if told else None,
             "skipped_rows": told.skipped_rows if told else None,

@@ -95,7 +95,7 @@ class WorkFolder:
 
     @property
     def outbox(self) -> Path:
-        """Where a stream keeps what it sends over TCP until that is acknowledged."""
+        """Where a stream keeps what it sends on until that is acknowledged: a folder for each other end."""
         return self.folder / "outbox"
 
     @property

@@ -1,4 +1,6 @@
-"""The output of a stream: a folder of numbered parts, each of which appears whole once its epoch is committed.
+"""The output of a stream: numbered parts, each of which appears whole in a folder once its epoch is committed.
+
+Others may get each part besides, or instead: who sends rows on.
 
 What an epoch adds lies ready in the work folder before the journal says that it is committed, and is put in its place
 after that. Who dies between these does it when the stream goes on: each step has been done, or is done once.
@@ -6,9 +8,9 @@ after that. Who dies between these does it when the stream goes on: each step ha
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from muster._files.whole import naming, sync
 from muster._journal.events import Committed
@@ -30,12 +32,24 @@ class Sizes(NamedTuple):
     manifest: int
 
 
+class PartTaker(Protocol):
+    """Who gets each part besides the folder, under a name of its own: so it does not matter who else has theirs."""
+
+    def share(self, sealed: Path) -> None:
+        """Give a part a second name, before its epoch is committed; whoever names it makes that durable."""
+
+    def publish(self, committed: Committed, *, is_new: bool) -> None:
+        """Take the part of an epoch that is committed, unless that has been done."""
+
+
 class NumberedParts:
     """The parts of a stream, its manifest, and its rejects."""
 
-    def __init__(self, work: WorkFolder) -> None:
-        """Know where they go; nothing is made yet."""
+    def __init__(self, work: WorkFolder, *, has_folder: bool = True, takers: Sequence[PartTaker] = ()) -> None:
+        """Know whether they go to the folder of the output, and who else gets them; nothing is made yet."""
         self._work = work
+        self._has_folder = has_folder
+        self._takers = takers
         self._folder = Path(work.address)
         self._manifest = self._folder / MANIFEST_LINES
 
@@ -84,6 +98,11 @@ class NumberedParts:
             )
         return self._work.sealed / name
 
+    def share(self, name: str) -> None:
+        """Have all others who get parts know of one that is sealed."""
+        for taker in self._takers:
+            taker.share(self._work.sealed / name)
+
     def gather(self, number: int, pieces: Iterable[Path]) -> int:
         """Put the bad rows of an epoch together; return how many bytes they take."""
         path = self._rejected(number)
@@ -94,10 +113,23 @@ class NumberedParts:
         return _size(path)
 
     def publish(self, committed: Committed, *, is_new: bool) -> None:
-        """Put what an epoch adds in its place, unless that has been done.
+        """Put what an epoch adds in its places, unless that has been done.
 
         Raises ``EngineError`` where it is nowhere, and ``is_new``: nobody has heard of it yet who may take it away.
         """
+        if self._has_folder:
+            self._publish_part(committed, is_new=is_new)
+        self._publish_rejects(committed)
+        if self._has_folder and committed.part:
+            _append(self._manifest, _line(committed), at=committed.manifest_at)
+        if self._has_folder:
+            sync(self._folder)
+        if committed.part:
+            for taker in self._takers:
+                taker.publish(committed, is_new=is_new)
+            (self._work.sealed / committed.part).unlink(missing_ok=True)
+
+    def _publish_part(self, committed: Committed, *, is_new: bool) -> None:
         self._folder.mkdir(exist_ok=True)
         if committed.part:
             sealed, path = self._work.sealed / committed.part, self._folder / committed.part
@@ -105,10 +137,6 @@ class NumberedParts:
                 sealed.replace(path)
             elif is_new and not path.exists() and _size(self._manifest) <= committed.manifest_at:
                 raise lost(sealed)
-        self._publish_rejects(committed)
-        if committed.part:
-            _append(self._manifest, _line(committed), at=committed.manifest_at)
-        sync(self._folder)
 
     def _publish_rejects(self, committed: Committed) -> None:
         rejected = self._rejected(committed.number)

@@ -132,13 +132,19 @@ def _lines_of_stream(stream: Mapping[str, Any], *, is_going: bool) -> Iterator[t
         yield "watermark", f"windows up to {timestamp(stream['watermark'])} are closed{late}"
     if skipped := stream["skipped_rows"]:
         yield "skipped", f"{plural(skipped, 'row')}, gone before they were read"
-    if (rows := stream["rows_unacknowledged"]) is not None:
-        waited = f", for {duration(stream['seconds_unacknowledged'])}" if rows else ""
-        away = f"; {stream['away']}" if stream["away"] else ""
-        yield "unacknowledged", f"{plural(rows, 'row')}{waited}{away}"
+    for at, (name, sink) in enumerate(stream["sinks"].items()):
+        by = f" by {name}" if len(stream["sinks"]) > 1 else ""
+        yield "" if at else "unacknowledged", _unacknowledged(sink, by)
     if stream["latency"]["rows"]:
         half, most = (latency(stream["latency"][name]) for name in ("p50", "p99"))
         yield "until committed", f"half of the rows took less than {half}, 99% less than {most}"
+
+
+def _unacknowledged(sink: Mapping[str, Any], by: str) -> str:
+    rows = sink["rows_unacknowledged"]
+    waited = f", for {duration(sink['seconds_unacknowledged'])}" if rows else ""
+    away = f"; {sink['away']}" if sink["away"] else ""
+    return f"{plural(rows, 'row')}{by}{waited}{away}"
 
 
 def _behind(stream: Mapping[str, Any]) -> str:

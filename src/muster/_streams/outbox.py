@@ -4,7 +4,9 @@ The name of a part says how many rows of the stream come before it, and how many
 all that is to be known, whoever has died: a part comes when its epoch is committed, and goes when it is acknowledged.
 """
 
+import os
 import re
+import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -13,14 +15,16 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from muster._files.whole import sync
+from muster._files.whole import naming, sync
 from muster._journal.events import Committed
 from muster._output.folder import WorkFolder
-from muster._output.numbered import NumberedParts, lost
-from muster._private.files import remove_all, work_folder
-from muster.errors import EngineError, UsageError
+from muster._output.numbered import lost
+from muster.errors import EngineError
 
 _NAME: Final = re.compile(r"(\d+)-(\d+)")
+
+WAITING: Final = "[0-9]*-*"
+"""What those are called that wait, among the files of an outbox."""
 
 
 class OutboxPart(NamedTuple):
@@ -71,15 +75,16 @@ class _Waiting:
             self.size -= part.size
 
 
-class Outbox(NumberedParts, ABC):
+class Outbox(ABC):
     """Parts that wait. The stream's thread adds them; that which takes them on frees them."""
 
-    def __init__(self, work: WorkFolder, *, format_: str) -> None:
-        """Know how parts are written; nothing is made or read yet."""
-        super().__init__(work)
+    def __init__(self, work: WorkFolder, called: str, *, format_: str) -> None:
+        """Know what it is called among those of the stream, and how parts are written; nothing is made or read yet."""
+        self.called = called
         self.stream = ""
         self.is_ending = False
-        self._place = work.outbox
+        self._sealed = work.sealed
+        self._place = work.outbox / called
         self._format = format_
         self._lock = threading.Lock()
         self._waiting = _Waiting()
@@ -88,20 +93,19 @@ class Outbox(NumberedParts, ABC):
 
     # For the stream
 
-    def check_free(self, *, but_for_own: bool = False) -> None:
-        """Raise ``UsageError`` likewise where a stream begins, and rows wait that another one was to send."""
-        super().check_free(but_for_own=but_for_own)
-        if not but_for_own and any(self._place.glob("*-*")):
-            raise UsageError(
-                f"{str(self._place)!r} holds rows that were not acknowledged, and the journal of their stream is not"
-                " there any more. Restore that; or type the command again with --fresh, which removes these rows and"
-                " starts over."
-            )
+    def share(self, sealed: Path) -> None:
+        """Give a part that is about to be committed a second name, under which only this outbox takes it."""
+        own = self._own(sealed.name)
+        own.unlink(missing_ok=True)
+        try:
+            os.link(sealed, own)
+        except OSError:  # a file system that gives a file one name
+            with naming(own):
+                shutil.copyfile(sealed, own)
+            sync(own)
 
-    def remove(self) -> None:
-        """Remove the rejects of an earlier stream, and the rows that it was to send."""
-        super().remove()
-        remove_all(self._place)
+    def _own(self, part: str) -> Path:
+        return self._sealed / f"{self.called}.{part}"
 
     def publish(self, committed: Committed, *, is_new: bool) -> None:
         """Have what an epoch adds wait to be sent, unless that has been done.
@@ -109,12 +113,9 @@ class Outbox(NumberedParts, ABC):
         Raises ``EngineError`` where it is gone. Of an epoch that an earlier process has committed, ``open`` tells that:
         its part may have been sent and acknowledged.
         """
-        self._publish_rejects(committed)
-        if not committed.part:
-            return
-        if (sealed := self._work.sealed / committed.part).exists():
+        if (sealed := self._own(committed.part)).exists():
             before = committed.totals.rows_out - committed.rows_out
-            path = work_folder(self._place) / f"{before:015}-{committed.rows_out}.{self._format}"
+            path = self._place / f"{before:015}-{committed.rows_out}.{self._format}"
             sealed.replace(path)
             self._see(path)
             sync(self._place)
@@ -131,7 +132,7 @@ class Outbox(NumberedParts, ABC):
 
     def open(self, stream: str, *, done: int) -> None:
         """Take what waits of a stream of so many rows. Raises ``EngineError`` where some of it is gone."""
-        parts = sorted(_part(path) for path in self._place.glob("*-*") if _NAME.fullmatch(path.stem))
+        parts = sorted(_part(path) for path in self._place.glob(WAITING) if _NAME.fullmatch(path.stem))
         if parts:
             self._see(parts[0].path)
         ends = [part.behind for part in parts]

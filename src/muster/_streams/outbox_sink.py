@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Final
 
+from muster._job import SinkLag
 from muster._words import plural
 
 from .outbox import Outbox
-from .sink import Unacknowledged
 
 STANDSTILL: Final = 30.0
 """Seconds without an acknowledgement after which a stream that ends leaves the rest for the next time."""
@@ -73,6 +73,7 @@ class OutboxSink(ABC):
         self._is_there()
 
     def open(self, stream: str, *, done: int) -> None:
+        """Go on with a stream, of which so many rows are in epochs that are committed. Raises ``EngineError``."""
         self.parts.open(stream, done=done)
         self._thread = threading.Thread(target=self._work, args=[self._carrier()], name="muster-send", daemon=True)
         self._thread.start()
@@ -84,16 +85,21 @@ class OutboxSink(ABC):
             self._fault = error
 
     def has_room(self) -> bool:
+        """Tell whether another epoch may begin."""
         return self.parts.size < self._most
 
     def look(self) -> None:
+        """Raise what keeps rows from going on."""
         if self._fault is not None:
             raise self._fault
 
-    def unacknowledged(self) -> Unacknowledged:
-        return Unacknowledged(*self.parts.waiting(self._safe), self._why)
+    def lag(self) -> SinkLag:
+        """Tell which rows are on their way."""
+        rows, seconds = self.parts.waiting(self._safe)
+        return SinkLag(self.name, rows, round(seconds, 3), self._why)
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
+        """Say, once, what whoever watches should know; ``at_the_end`` also how far it came."""
         while not self._said.empty():
             yield self._said.get()
         if not at_the_end:
@@ -107,18 +113,22 @@ class OutboxSink(ABC):
             yield f"{self.name} has all {plural(self.parts.done, 'row')} of the stream"
 
     def expect_end(self) -> None:
+        """Know that somebody waits for the end from now on."""
         self._moved_at = time.monotonic()
 
     def end(self) -> None:
+        """Know that no more epochs come."""
         self._moved_at = time.monotonic()
         self.parts.end()
 
     def is_moving(self) -> bool:
+        """Tell whether rows are on their way that somebody should wait for."""
         if self._thread is None or not self._thread.is_alive():
             return False
         return time.monotonic() - self._moved_at < STANDSTILL
 
     def close(self) -> None:
+        """Give back what it holds."""
         if self._thread is not None:
             self._let_go()
             self._thread.join(_ENDS_WITHIN)

@@ -20,7 +20,7 @@ class OwnSink(OutboxSink):
     def __init__(self, asked: WriteTo, work: WorkFolder, *, format_: str) -> None:
         """Open nothing yet; parts are written in a format."""
         super().__init__(asked.name, most=asked.spool_bytes)
-        self._parts = HandedOutbox(work, format_=format_)
+        self._parts = HandedOutbox(work, asked.called, format_=format_)
         self._code = OwnCode(asked.sink, asked.name)
         self._is_closing = threading.Event()
 
@@ -98,9 +98,9 @@ class OwnSink(OutboxSink):
 class HandedOutbox(Outbox):
     """Parts that are handed over as they are."""
 
-    def __init__(self, work: WorkFolder, *, format_: str) -> None:
+    def __init__(self, work: WorkFolder, called: str, *, format_: str) -> None:
         """Know how parts are written; nothing is made or read yet."""
-        super().__init__(work, format_=format_)
+        super().__init__(work, called, format_=format_)
         self.has_come = threading.Event()
         """There may be another part, or no more come."""
 

@@ -25,9 +25,9 @@ _UNREAD: Final = 8 << 20
 class SentOutbox(Outbox):
     """Parts whose rows go over TCP. The sender's thread reads them."""
 
-    def __init__(self, work: WorkFolder, *, delimiter: str, has_header: bool) -> None:
+    def __init__(self, work: WorkFolder, called: str, *, delimiter: str, has_header: bool) -> None:
         """Know how parts are written, without a ``delimiter`` as JSON lines; nothing is made or read yet."""
-        super().__init__(work, format_="csv" if delimiter else "jsonl")
+        super().__init__(work, called, format_="csv" if delimiter else "jsonl")
         self.header: bytes | None = None
         """That of CSV, once there has been a row."""
         self._delimiter = delimiter

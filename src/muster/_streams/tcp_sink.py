@@ -18,7 +18,7 @@ def sink_over_tcp(send: SendTcp, work: WorkFolder, *, delimiter: str, has_header
 
     Raises ``UsageError`` where nobody can be there.
     """
-    parts = SentOutbox(work, delimiter=delimiter, has_header=bool(delimiter) and has_header)
+    parts = SentOutbox(work, send.called, delimiter=delimiter, has_header=bool(delimiter) and has_header)
     return TcpSink(_destination(send), parts, most=send.spool_bytes)
 
 

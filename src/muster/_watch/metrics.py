@@ -26,6 +26,7 @@ _EDGES: Final = range(-13, 9)
 
 _RUN: Final = ["run"]
 _STEP: Final = ["run", "step", "function"]
+_SINK: Final = ["run", "sink"]
 _WORKER: Final = ["run", "worker", "machine"]
 _MACHINE: Final = ["run", "machine"]
 _ACTIVITIES: Final = ("read", "function", "sorting", "write", "transfer", "lost", "waiting")
@@ -147,6 +148,15 @@ def _of_streams(moments: Sequence[Moment]) -> Iterator[Metric]:
             if value is not None:
                 gauge.add_metric([run], value)
         yield gauge
+    rows = GaugeMetricFamily("muster_sink_unacknowledged_rows", "Rows that it has not acknowledged.", labels=_SINK)
+    seconds = GaugeMetricFamily(
+        "muster_sink_unacknowledged_seconds", "For how long the oldest of them have waited.", labels=_SINK
+    )
+    for run, stream in streams:
+        for sink in stream.sinks:
+            rows.add_metric([run, sink.name], sink.rows)
+            seconds.add_metric([run, sink.name], sink.seconds)
+    yield from (rows, seconds)
 
 
 def _of_steps(moments: Sequence[Moment]) -> Iterator[Metric]:

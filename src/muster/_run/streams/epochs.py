@@ -276,7 +276,8 @@ class Epochs(TaskPhase):
             pieces=self._pieces(outcomes), output=str(path), format=format_, codec="", header=head, schema=agreed
         ).answer()
         sync(Path(path))
-        sync(Path(path).parent)  # its name, too, before the journal says that it is there
+        self.output.share(name)
+        sync(Path(path).parent)  # its names, too, before the journal says that it is there
         return made
 
 

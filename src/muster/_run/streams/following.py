@@ -2,19 +2,18 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from muster._engines.base import Joined, Left, Told, wait
-from muster._job import Follow, Job, Result, StreamLag, WriteTo
+from muster._job import Follow, Job, Result, SendTcp, StreamLag, WriteTo
 from muster._journal import events
 from muster._journal.events import EpochBegan, Event
 from muster._journal.file import Journal
 from muster._journal.runs import forget
 from muster._journal.status import OnPurpose
-from muster._output.numbered import NumberedParts
 from muster._private.files import remove_all
 from muster._run.beginning.begun import Begun
 from muster._run.beginning.input_reader import InputReader
@@ -30,7 +29,8 @@ from muster._run.working import Working
 from muster._run.workplace import Elsewhere, Workplace
 from muster._streams.epochs import Epoch
 from muster._streams.file_source import FileSource
-from muster._streams.sink import EpochSink, FileSink
+from muster._streams.outbox_sink import OutboxSink
+from muster._streams.sinks import Sinks
 from muster._streams.source import EpochSource
 from muster._streams.state_log import StateLog
 from muster._streams.stretches import Text
@@ -58,12 +58,12 @@ def follow(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> R
 
 
 def _follow(begun: Begun, past: Past, source: EpochSource, *, join: Callable[[Begun], Workplace]) -> Result:
-    with contextlib.closing(sink_of(begun.run)) as sink:
-        return _go_on(begun, past, source, sink, join=join)
+    with contextlib.closing(sinks_of(begun.run)) as sinks:
+        return _go_on(begun, past, source, sinks, join=join)
 
 
 def _go_on(
-    begun: Begun, past: Past, source: EpochSource, sink: EpochSink, *, join: Callable[[Begun], Workplace]
+    begun: Begun, past: Past, source: EpochSource, sinks: Sinks, *, join: Callable[[Begun], Workplace]
 ) -> Result:
     run = begun.run
     described, loading = describe(run.job, begun.asker)
@@ -72,7 +72,8 @@ def _go_on(
     begun.teller.run_id = recognised.run
     made = unchanged.Recipe(run.job, depends, run.seen, run.sources)
     if not recognised.past.run:
-        _begin_anew(begun, past, sink.parts)
+        _begin_anew(begun, past, sinks)
+    sinks.settle(rows=recognised.past.stream.totals.rows_out)
     begun.teller.warn(run.warnings)
     if told := source.open(recognised.past.stream.read_up_to(with_begun=False)):
         begun.holding.is_of_use = True  # somebody may be told from now on that rows are safe there
@@ -85,7 +86,7 @@ def _go_on(
         workplace=workplace,
         notes=[*recognised.remarks(described)],
         source=source,
-        sink=sink,
+        sinks=sinks,
     )
     return following.work(loading, why_anew="")
 
@@ -107,17 +108,19 @@ def _recognised(run: "Run", past: Past, depends: events.Fields) -> Recognised:
     return Recognised(past.run, depends, past, accepted=accepted)
 
 
-def _begin_anew(begun: Begun, past: Past, output: NumberedParts) -> None:
+def _begin_anew(begun: Begun, past: Past, sinks: Sinks) -> None:
     work, is_fresh = begun.run.work, begun.run.job.options.fresh
     if is_fresh and past.stream.committed is not None:
-        output.publish(past.stream.committed, is_new=False)  # what may lie ready is then named, and goes with the rest
-    output.check_free(but_for_own=is_fresh)
+        sinks.parts.publish(
+            past.stream.committed, is_new=False
+        )  # what may lie ready is then named, and goes with the rest
+    sinks.check_free(but_for_own=is_fresh)
     if past.run:
         forget(past.run)
     work.clear()  # whoever dies behind this has no journal that goes on where rows are gone
     if is_fresh:
         remove_all(work.inbox)
-        output.remove()
+        sinks.remove()
     begun.holding.is_of_use = work.inbox.exists()  # rows there were acknowledged
 
 
@@ -150,10 +153,13 @@ def source_of(run: "Run") -> EpochSource:
     return FileSource(partial(sources_now, run.job), text_of(run.job), run.work.spool)
 
 
-def sink_of(run: "Run") -> EpochSink:
+def sinks_of(run: "Run") -> Sinks:
     """Say where rows go. Raises ``UsageError`` where that is nowhere."""
-    if run.job.follow is None or (asked := run.job.follow.sink) is None:
-        return FileSink(NumberedParts(run.work))
+    follow = run.job.follow or Follow()
+    return Sinks(run.work, [_sink_of(run, asked) for asked in follow.sinks], has_folder=follow.has_folder)
+
+
+def _sink_of(run: "Run", asked: SendTcp | WriteTo) -> OutboxSink:
     if isinstance(asked, WriteTo):
         from muster._streams.own_sink import OwnSink
 
@@ -169,7 +175,7 @@ class Following(Working):
     """A stream that is recognised and goes on."""
 
     source: EpochSource
-    sink: EpochSink
+    sinks: Sinks
 
     def work(self, loading: Loading, *, why_anew: str) -> Result:
         """Do epoch after epoch until the run is stopped, and all that was there then."""
@@ -185,7 +191,7 @@ class Following(Working):
                 epochs = self._epochs(loading)
                 if epochs.log is not None:
                     ending.callback(epochs.log.close)
-                self.sink.open(self.recognised.run, done=epochs.past.totals.rows_out)
+                self.sinks.open(self.recognised.run, done=epochs.past.totals.rows_out)
                 with epochs.telling_how_far():
                     return _Flow(self, epochs, journal).go_on()
 
@@ -201,7 +207,7 @@ class Following(Working):
     def _epochs(self, loading: Loading) -> Epochs:
         run, past, teller = self.begun.run, self.recognised.past, self.begun.teller
         if past.stream.committed is not None:
-            self.sink.parts.publish(past.stream.committed, is_new=not past.stream.is_published)
+            self.sinks.parts.publish(past.stream.committed, is_new=not past.stream.is_published)
         self._tidy()
         attempt = Attempt(
             run=run,
@@ -213,7 +219,7 @@ class Following(Working):
             files=self._data_files(),
             tries_before=past.tried.tries,
         )
-        epochs = Epochs(attempt, self.begun.asker, past.stream, self.sink.parts, self._state_log())
+        epochs = Epochs(attempt, self.begun.asker, past.stream, self.sinks.parts, self._state_log())
         epochs.know_columns(past.columns)
         return epochs
 
@@ -258,7 +264,7 @@ class _Flow:
         self._following = following
         self._epochs = epochs
         self._source = following.source
-        self._sink = following.sink
+        self._sinks = following.sinks
         self._journal = journal
         self._run = following.begun.run
         self._teller = following.begun.teller
@@ -266,7 +272,8 @@ class _Flow:
         self._stop = StopRequest(self._run.work.folder)
         self._committed_at: float | None = None
         self._follow = self._run.job.follow or Follow()
-        self._has_room = True
+        self._full: Sequence[str] = ()
+        """Who has so much to take that no epoch may begin."""
         self._ends_by = OnPurpose.STOP
         self._due = 0.0
         """When the next epoch may begin."""
@@ -285,25 +292,25 @@ class _Flow:
                 why = "nothing comes any more" if has_ended else "asked to stop"
                 self._ends_by = OnPurpose.END if has_ended else OnPurpose.STOP
                 self._source.end()
-                self._sink.expect_end()
+                self._sinks.expect_end()
                 self._teller.say("ending", note=f"{why}: what has come until now is done first")
-            number, self._has_room = self._epochs.past.totals.epochs + 1, self._sink.has_room()
-            if self._has_room and self._epochs.close_windows():
+            number, self._full = self._epochs.past.totals.epochs + 1, self._sinks.full()
+            if not self._full and self._epochs.close_windows():
                 self._committed_at = time.time()
                 continue
-            is_due = self._has_room and (is_ending or time.monotonic() >= self._due)
+            is_due = not self._full and (is_ending or time.monotonic() >= self._due)
             epoch = self._source.take(number) if is_due else None
             if epoch is not None:
                 self._due = time.monotonic() + self._follow.every
                 self._epochs.check_columns(epoch)
                 self._teller.record.write(EpochBegan(number, epoch.stretches))
                 self._do(epoch)
-            elif has_ended and self._has_room:
+            elif has_ended and not self._full:
                 if self._epochs.has_end:
                     self._epochs.end()
                     self._committed_at = time.time()
                 return self._drained()
-            elif is_ending and not (self._has_room or self._sink.is_moving()):  # what is left stays where it is
+            elif is_ending and self._full and not self._sinks.is_moving():  # what is left stays where it is
                 return self._ended()
             else:
                 self._wait()
@@ -315,13 +322,14 @@ class _Flow:
             self._epochs.past.add(event)
         for text in self._source.remarks():
             self._teller.note(text)
-        self._sink.look()
-        for text in self._sink.remarks():
+        self._sinks.look()
+        for text in self._sinks.remarks():
             self._teller.note(text)
 
     def _lag(self) -> StreamLag:
         """Say how the stream stands just now."""
-        behind, sent, log = self._source.behind(), self._sink.unacknowledged(), self._epochs.log
+        behind, log = self._source.behind(), self._epochs.log
+        sinks = sorted(self._sinks.lags(), key=lambda one: (one.rows, one.seconds), reverse=True)
         return StreamLag(
             self._epochs.past.totals.epochs,
             bytes=behind.bytes,
@@ -330,12 +338,10 @@ class _Flow:
             committed_at=self._committed_at,
             keys=log.keys if log is not None else None,
             state_bytes=log.place[1] if log is not None else None,
-            unacknowledged=sent.rows if sent is not None else None,
-            unacknowledged_seconds=round(sent.seconds, 3) if sent is not None else 0.0,
-            away=sent.why if sent is not None else "",
             watermark=self._epochs.watermark,
             late_rows=self._epochs.late_rows,
             skipped_rows=behind.skipped,
+            sinks=tuple(sinks),
         )
 
     def _end_what_was_begun(self) -> None:
@@ -365,13 +371,13 @@ class _Flow:
             if isinstance(message, Joined | Left | Told):
                 self._teller.hear(message)
         observer.look(progress, rows_total=None, idle=lambda: 0)
-        observer.waiting_for = "waits for rows" if self._has_room else "waits for the receiver"
+        observer.waiting_for = f"waits for {' and '.join(self._full) or 'rows'}"
         self._teller.follow("working", note=observer.remark(), now=time.monotonic())
 
     def _drained(self) -> Result:
         """Wait for rows that are on their way; nothing more comes."""
-        self._sink.end()
-        while self._sink.is_moving():
+        self._sinks.end()
+        while self._sinks.is_moving():
             self._wait()
             self._look()
         return self._ended()
@@ -380,7 +386,7 @@ class _Flow:
         """Say what came of the run so far."""
         self._stop.forget()
         self._source.settle()
-        for text in (*self._source.remarks(at_the_end=True), *self._sink.remarks(at_the_end=True)):
+        for text in (*self._source.remarks(at_the_end=True), *self._sinks.remarks(at_the_end=True)):
             self._teller.note(text)
         if late := self._epochs.late_rows:
             self._teller.note(f"{plural(late, 'row')} came too late for their windows, since the stream began")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from muster._job import StreamLag
+from muster._job import SinkLag, StreamLag
 from muster._journal.measures import bound
 from muster._journal.streaming import StreamSums
 
@@ -23,10 +23,6 @@ class StreamStanding:
     """For how long the oldest row has waited that is not done."""
     keys: int | None
     state_bytes: int | None
-    unacknowledged: int | None
-    unacknowledged_seconds: float | None
-    away: str
-    """Why rows cannot be sent on just now, in words."""
     watermark: float | None
     """Up to when windows are closed, in seconds since 1970."""
     late_rows: int
@@ -37,6 +33,8 @@ class StreamStanding:
     """How long rows took from when they came until they were committed, in bins."""
     waits_seconds: float
     """Those of all of them, added up."""
+    sinks: tuple[SinkLag, ...]
+    """What each other end has not acknowledged, that with the most rows first."""
 
     @classmethod
     def of(cls, sums: StreamSums, at: float) -> "StreamStanding":
@@ -50,15 +48,28 @@ class StreamStanding:
             seconds=sums.waited(at) if told else None,
             keys=told.keys if told else None,
             state_bytes=told.state_bytes if told else None,
-            unacknowledged=told.unacknowledged if told else None,
-            unacknowledged_seconds=sums.unacknowledged_for(at) if told and told.unacknowledged is not None else None,
-            away=told.away if told else "",
             watermark=sums.watermark,
             late_rows=told.late_rows if told else 0,
             skipped_rows=told.skipped_rows if told else 0,
             waits=sums.waits,
             waits_seconds=told.waited_seconds if told else 0.0,
+            sinks=tuple(SinkLag(*one) for one in sums.sinks(at)),
         )
+
+    @property
+    def unacknowledged(self) -> int | None:
+        """Count the rows that the slowest end has not acknowledged; ``None`` where there is none."""
+        return self.sinks[0].rows if self.sinks else None
+
+    @property
+    def unacknowledged_seconds(self) -> float | None:
+        """Tell for how long the oldest of these have waited."""
+        return self.sinks[0].seconds if self.sinks else None
+
+    @property
+    def away(self) -> str:
+        """Say why rows cannot be sent on just now; empty where they can."""
+        return next((sink.away for sink in self.sinks if sink.away), "")
 
     @property
     def bounds(self) -> Sequence[float | None]:
@@ -73,7 +84,6 @@ class StreamStanding:
             bytes=self.bytes or 0,
             rows=self.rows,
             seconds=self.seconds or 0.0,
-            unacknowledged=self.unacknowledged,
-            unacknowledged_seconds=self.unacknowledged_seconds or 0.0,
+            sinks=self.sinks,
         )
         return ", ".join(lag.waits()) or "nothing waits"
