@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import muster as muster_
@@ -18,6 +18,7 @@ from conftest import Muster, begun
 from followed import following, joined, kill_a_child, rejects, stopped
 from kafka_broker import LOGIN, KafkaBroker, kafka_broker
 from muster._job import StreamRows
+from muster._model import KEY
 from muster._streams.kafka_client import Topic
 from muster._streams.kafka_sink import KafkaSink
 from muster._streams.kafka_source import KafkaSource
@@ -305,6 +306,25 @@ import muster
 source = muster.follow_kafka({place!r}, {topic!r}, settings={login!r}, spool_bytes=1000, every=3600.0)
 pipeline = source.map_batches(lambda df: df).write_csv("out/")
 """
+
+
+def test_what_a_function_has_made_of_rows_is_sent_as_it_is_with_the_key_of_its_row(
+    broker: KafkaBroker, tmp_path: Path
+) -> None:
+    rows = [("/wA=", "a"), ("/wE=", None), ("/wo=", "c")]
+    (tmp_path / "rows").write_text("".join(json.dumps({"payload": text, KEY: who}) + "\n" for text, who in rows))
+    topic = broker.topic()
+    with contextlib.closing(
+        KafkaSink(Topic(broker.place, topic, None, call="send_kafka"), encode="payload", key=KEY)
+    ) as sink:
+        sink.open("s")
+        sink.prepare(3, tmp_path / "rows")
+        sink.commit(3)
+    reader = Consumer({"bootstrap.servers": broker.place, "group.id": "g", "auto.offset.reset": "earliest"})
+    with contextlib.closing(reader):
+        reader.assign([TopicPartition(topic, 0, 0)])
+        found = reader.consume(3, timeout=60)
+    assert [(one.key(), one.value()) for one in found] == [(b"a", b"\xff\0"), (b"", b"\xff\1"), (b"c", b"\xff\n")]
 
 
 def test_what_cannot_be_is_said_in_words_without_a_password(broker: KafkaBroker) -> None:

@@ -220,6 +220,13 @@ def test_two_streams_add_to_one_and_a_late_transaction_of_a_dead_process_counts_
     assert server.entries("done") == 2 * [{"n": "1", "t": ""}, {"n": "2.5", "t": "x"}]
     for sink in (one, other, again):
         sink.close()
+    (tmp_path / "rows").write_text('{"payload":"AP8K"}\n')
+    with contextlib.closing(RedisSink(server.url, "bytes", maxlen=None, has_payloads=True)) as sink:
+        sink.open("one")
+        sink.prepare(1, tmp_path / "rows")
+        sink.commit(1)
+    [(_, fields)] = server.client.xrange("bytes")  # type: ignore[misc]  # its types are those of both clients
+    assert fields == {b"payload": b"\0\xff\n"}
 
 
 def test_what_cannot_be_is_said_in_words_without_a_password(

@@ -12,6 +12,7 @@ from muster._api.given import check_function, check_is_a_file, check_no_pattern,
 from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
 from muster._api.merging import merged
 from muster._api.options import CheckOptions, RunOptions, laid_over, spelled_out
+from muster._api.sending import EncodeRow
 from muster._api.to_servers import ToServers
 from muster._clouds.asked import RentalFlags, asking_for
 from muster._dialects import Dialect
@@ -155,7 +156,7 @@ class Pipeline(ToServers):
         place: str,
         *,
         framing: Literal["length", "lines"] = "length",
-        encode: Literal["csv", "json"] = "csv",
+        encode: Literal["csv", "json"] | EncodeRow = "csv",
         plain: bool = False,
         folder: str | PathLike[str] | None = None,
         spool_bytes: int = 256_000_000,
@@ -169,7 +170,7 @@ class Pipeline(ToServers):
         which acknowledges nothing, at least once. Rows wait on the disk until they are acknowledged.
 
         - ``framing``: ``"length"``, four bytes with the length before each row, or ``"lines"``, a newline behind it;
-          ``encode``: rows of ``"csv"``, behind a header, or of ``"json"``.
+          ``encode``: rows of ``"csv"``, behind a header, or of ``"json"``; or ``f(row)``, which makes bytes of a dict.
         - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: ``tcp-`` and
           the place.
         - ``spool_bytes``: so much may wait; then nothing more is read.
@@ -185,7 +186,7 @@ class Pipeline(ToServers):
         self,
         sink: StreamSink,
         *,
-        encode: Literal["csv", "json", "parquet"] = "csv",
+        encode: Literal["csv", "json", "parquet"] | EncodeRow = "csv",
         name: str | None = None,
         folder: str | PathLike[str] | None = None,
         spool_bytes: int = 256_000_000,
@@ -194,7 +195,8 @@ class Pipeline(ToServers):
 
         It gets the rows of each epoch in a file, once, whatever is killed. They wait on the disk until it has them.
 
-        - ``encode``: the files are ``"csv"`` with a header, lines of ``"json"``, or ``"parquet"``.
+        - ``encode``: the files are ``"csv"`` with a header, lines of ``"json"``, or ``"parquet"``; or ``f(row)`` makes
+          bytes of a dict, and they hold those of all rows, one behind the other.
         - ``name``: what messages call the sink. None: its class.
         - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: the name.
         - ``spool_bytes``: so much may wait; then nothing more is read.
@@ -299,7 +301,8 @@ def start(  # noqa: PLR0913 (each is given by its name)
     chosen = laid_over(pipeline.options, options or {})
     warnings = warnings_of(pipeline.steps, pipeline.remarks if chosen.batch_rows is None else ())
     with a_run(), obeyed():
-        job = Job(pipeline.steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
+        steps = sending.with_encoding(pipeline.steps, pipeline.follow)
+        job = Job(steps, pipeline.inputs, pipeline.output, chosen, typed=pipeline.typed, only=pipeline.only)
         job = dataclasses.replace(job, exchanges=pipeline.exchanges, follow=pipeline.follow)
         return runner.run(job, watch=watch, remark=remark, printed=printed, warnings=warnings, **means._asdict())
 

@@ -2,14 +2,20 @@
 
 import dataclasses
 import re
+from collections.abc import Callable, Mapping
 from os import PathLike, fspath
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from muster._api.options import check_framing, check_whole
-from muster._job import Follow, SendTcp, WriteTo
+from muster._job import Encoding, Follow, SendTcp, WriteTo
+from muster._model import Target
+from muster._user_code import arguments, targets
 from muster.errors import UsageError
 
 P = TypeVar("P")
+EncodeRow = Callable[[Mapping[str, Any]], bytes]
+
+_STEP: Final = "muster._worker.payloads:encode"
 
 _TEXT: Final = {"csv": "csv", "json": "jsonl"}
 """Ways to write a row, and the formats that these are."""
@@ -17,11 +23,8 @@ _TEXT: Final = {"csv": "csv", "json": "jsonl"}
 _FILES: Final = {**_TEXT, "parquet": "parquet"}
 """Likewise, for whom rows come to in files."""
 
-_SAID: Final = {"csv": "CSV", "jsonl": "JSON", "parquet": "Parquet"}
-"""Formats, as messages call them."""
 
-
-def over_tcp(pipeline: P, send: SendTcp, *, encode: str, folder: str | PathLike[str] | None) -> P:
+def over_tcp(pipeline: P, send: SendTcp, *, encode: str | EncodeRow, folder: str | PathLike[str] | None) -> P:
     """Have a pipeline send its rows. Raises ``UsageError`` for what cannot be sent, or not so."""
     from muster._streams.endpoints import SINK_PORT, Endpoint
 
@@ -29,23 +32,54 @@ def over_tcp(pipeline: P, send: SendTcp, *, encode: str, folder: str | PathLike[
     check_framing(send.framing)
     if send.token and send.is_plain:
         raise UsageError("token= and plain=True: a token is shown in the hello, and a plain receiver gets none.")
-    return _going_on(pipeline, send, format_=_format(encode, _TEXT), folder=folder, named=f"tcp-{endpoint}")
+    form = _form(encode, _TEXT, framing=send.framing)
+    return _going_on(pipeline, send, form, folder=folder, named=f"tcp-{endpoint}")
 
 
-def to_sink(pipeline: P, sink: WriteTo, *, encode: str, folder: str | PathLike[str] | None) -> P:
+def to_sink(
+    pipeline: P, sink: WriteTo, *, encode: str | EncodeRow, folder: str | PathLike[str] | None, key: str = ""
+) -> P:
     """Have a pipeline hand its rows to a sink. Raises ``UsageError`` where that cannot be."""
-    return _going_on(pipeline, sink, format_=_format(encode, _FILES), folder=folder, named=sink.name)
+    return _going_on(pipeline, sink, _form(encode, _FILES, key=key), folder=folder, named=sink.name)
 
 
-def _format(encode: str, ways: dict[str, str]) -> str:
+class _Form(NamedTuple):
+    """How rows are written: a format, perhaps of what a function makes of them."""
+
+    format: str
+    encoding: Encoding | None = None
+
+    def fits(self, other: "_Form") -> bool:
+        """Tell whether rows that are written once are of both."""
+        one, two = (form.encoding and form.encoding[:2] for form in (self, other))
+        return self.format == other.format and one == two
+
+    def __str__(self) -> str:
+        return {"csv": "CSV", "jsonl": "JSON", "parquet": "Parquet"}[self.format] if self.encoding is None else "bytes"
+
+
+def _form(encode: str | EncodeRow, ways: dict[str, str], *, key: str = "", framing: str = "") -> _Form:
+    if not isinstance(encode, str) and callable(encode):
+        return _Form("jsonl", Encoding(encode, key, framing))
     if encode not in ways:
-        *all_but_last, last = map(repr, ways)
-        raise UsageError(f"encode={encode!r}: it is {', '.join(all_but_last)} or {last}.")
-    return ways[encode]
+        raise UsageError(
+            f"encode={encode!r}: it is {', '.join(map(repr, ways))}, or a function that gets a row, a dict, and returns"
+            " bytes."
+        )
+    return _Form(ways[encode])
+
+
+def with_encoding(steps: tuple[Target, ...], follow: Follow | None) -> tuple[Target, ...]:
+    """Add the step that makes bytes of rows, where a function of the user's own does. Raises ``UsageError``."""
+    if follow is None or follow.encoding is None:
+        return steps
+    function, key, framing = follow.encoding
+    step, told = targets.parse_target(_STEP), {"encode": function, "key": key, "framing": framing}
+    return (*steps, targets.with_arguments(step, arguments.given(told, step=step.name)))
 
 
 def _going_on(
-    pipeline: P, sink: SendTcp | WriteTo, *, format_: str, folder: str | PathLike[str] | None, named: str
+    pipeline: P, sink: SendTcp | WriteTo, form: _Form, *, folder: str | PathLike[str] | None, named: str
 ) -> P:
     """Have rows go to a sink; the first output names the work folder, unless the user does or there is a folder."""
     one: Any = pipeline
@@ -66,11 +100,11 @@ def _going_on(
         raise _has_work_folder(f"folder={own_folder!r}", one.output)
     follow = dataclasses.replace(
         one.follow,
-        sinks=(*one.follow.sinks, dataclasses.replace(sink, called=called)),
+        sinks=(*one.follow.sinks, dataclasses.replace(sink, called=called, has_payloads=form.encoding is not None)),
         has_folder=bool(one.output) and one.follow.has_folder,
         folder=own_folder or one.follow.folder,
     )
-    return _with_output(one, one.output or f"{own_folder or called}/", follow, call=sink.call, format_=format_)  # type: ignore[no-any-return]
+    return _with_output(one, one.output or f"{own_folder or called}/", follow, call=sink.call, form=form)  # type: ignore[no-any-return]
 
 
 def _in_files(name: str) -> str:
@@ -93,29 +127,36 @@ def to_files(pipeline: P, output: str, *, format_: str) -> P:
     if one.follow.folder:
         raise _has_work_folder(repr(output), one.output)
     follow = dataclasses.replace(one.follow, has_folder=True)
-    return _with_output(one, output, follow, call=repr(output), format_=format_)  # type: ignore[no-any-return]
+    return _with_output(one, output, follow, call=repr(output), form=_Form(format_))  # type: ignore[no-any-return]
 
 
-def _with_output(one: Any, output: str, follow: Follow, *, call: str, format_: str) -> Any:  # noqa: ANN401 (pipelines)
+def _with_output(one: Any, output: str, follow: Follow, *, call: str, form: _Form) -> Any:  # noqa: ANN401 (pipelines)
     """Add an output. Raises ``UsageError`` where it would get other rows than those before it, or in another form."""
     if one.output and follow.steps != len(one.steps):
         raise UsageError(
             f"{call}: all outputs of a pipeline get the rows that its last function gives, and one stands before that."
             " Name all outputs behind the last function; or have another pipeline follow the folder that one writes."
         )
-    if one.output and one.options.output_format != format_:
+    before = _Form(one.options.output_format, follow.encoding)
+    if one.output and not form.fits(before):
         raise UsageError(
-            f"{call}: it takes rows as {_SAID[format_]}, and an output before it as"
-            f" {_SAID[one.options.output_format]}; a stream writes its rows once, for all outputs. write_csv goes with"
-            " encode='csv', write_parquet with encode='parquet', and write_json with encode='json', send_redis and"
-            " send_kafka."
+            f"{call}: it takes rows as {form}, and an output before it as {before}; a stream writes its rows once, for"
+            " all outputs. write_csv goes with encode='csv', write_parquet with encode='parquet', write_json with"
+            " encode='json', send_redis and send_kafka, and encode=f with encode=f of the same function and key=."
         )
     return dataclasses.replace(
         one,
         output=output,
-        options=dataclasses.replace(one.options, output_format=format_),
-        follow=dataclasses.replace(follow, steps=len(one.steps)),
+        options=dataclasses.replace(one.options, output_format=form.format),
+        follow=dataclasses.replace(follow, steps=len(one.steps), encoding=_of_all(form, before)),
     )
+
+
+def _of_all(form: _Form, before: _Form) -> Encoding | None:
+    """Have payloads be such as all outputs take: of the framings, the strictest is the last by its letters."""
+    if form.encoding is None or before.encoding is None:
+        return form.encoding
+    return form.encoding._replace(framing=max(form.encoding.framing, before.encoding.framing))
 
 
 def _has_work_folder(what: str, output: str) -> UsageError:

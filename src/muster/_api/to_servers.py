@@ -6,7 +6,9 @@ from typing import Any, Literal, Self
 
 from muster._api import sending
 from muster._api.options import check_whole
+from muster._api.sending import EncodeRow
 from muster._job import WriteTo
+from muster._model import KEY
 from muster._show.callers import from_the_callers_line
 from muster.errors import UsageError
 
@@ -17,12 +19,13 @@ class ToServers:
     __slots__ = ()
 
     @from_the_callers_line
-    def send_redis(
+    def send_redis(  # noqa: PLR0913 (each is given by its name)
         self,
         url: str,
         stream: str,
         *,
         maxlen: int | None = None,
+        encode: EncodeRow | None = None,
         folder: str | PathLike[str] | None = None,
         spool_bytes: int = 256_000_000,
     ) -> Self:
@@ -32,6 +35,7 @@ class ToServers:
         exactly once, whatever is killed: those of an epoch in one transaction, with how many there are by then. Needs
         the extra ``redis``.
 
+        - ``encode``: ``f(row)`` makes bytes of a dict, and an entry has one field, ``payload``. None: as said above.
         - ``maxlen``: have Redis trim the oldest entries, so that about so many are left. None: it keeps all.
         - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: the place.
         - ``spool_bytes``: so much may wait on the disk; then nothing more is read.
@@ -42,9 +46,9 @@ class ToServers:
 
         if maxlen is not None:
             check_whole("maxlen", maxlen, least=1)
-        sink = RedisSink(url, stream, maxlen=maxlen)
+        sink = RedisSink(url, stream, maxlen=maxlen, has_payloads=encode is not None)
         asked = WriteTo(sink, sink.place.name, spool_bytes, by="send_redis")
-        return sending.to_sink(self, asked, encode="json", folder=folder)
+        return sending.to_sink(self, asked, encode="json" if encode is None else encode, folder=folder)
 
     @from_the_callers_line
     def send_kafka(  # noqa: PLR0913 (each is given by its name)
@@ -52,7 +56,7 @@ class ToServers:
         brokers: str,
         topic: str,
         *,
-        encode: Literal["json", "csv"] = "json",
+        encode: Literal["json", "csv"] | EncodeRow = "json",
         key: str | None = None,
         settings: Mapping[str, Any] | None = None,
         folder: str | PathLike[str] | None = None,
@@ -64,7 +68,8 @@ class ToServers:
         committed: those of an epoch are one transaction, which also keeps how many there are by then. Needs the extra
         ``kafka``.
 
-        - ``encode``: values are objects of ``"json"``, or rows of ``"csv"``, without a header.
+        - ``encode``: values are objects of ``"json"``, or rows of ``"csv"``, without a header; or ``f(row)``, which
+          makes bytes of a dict.
         - ``key``: the column whose value is the key of a message: rows of one key stay in order. None: none has one.
         - ``settings``: those of librdkafka, such as ``{"security.protocol": "SASL_SSL", "sasl.username": ...}``.
         - ``folder``: rows that wait are in ``FOLDER.muster``, bad ones in ``FOLDER.rejects.jsonl``. None: the place.
@@ -75,8 +80,12 @@ class ToServers:
         from muster._streams.kafka_client import Topic
         from muster._streams.kafka_sink import KafkaSink
 
-        if encode not in {"json", "csv"}:
-            raise UsageError(f"encode={encode!r}: it is 'json' or 'csv'.")
+        if not callable(encode) and encode not in {"json", "csv"}:
+            raise UsageError(f"encode={encode!r}: it is 'json', 'csv', or a function that makes bytes of a row.")
         named = Topic(brokers, topic, settings, call="send_kafka")
-        asked = WriteTo(KafkaSink(named, encode=encode, key=key), named.name, spool_bytes, by="send_kafka")
-        return sending.to_sink(self, asked, encode="json", folder=folder)
+        if callable(encode):
+            sink = KafkaSink(named, encode="payload", key=None if key is None else KEY)
+        else:
+            sink = KafkaSink(named, encode=encode, key=key)
+        asked = WriteTo(sink, named.name, spool_bytes, by="send_kafka")
+        return sending.to_sink(self, asked, encode=encode if callable(encode) else "json", folder=folder, key=key or "")

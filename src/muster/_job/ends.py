@@ -1,8 +1,9 @@
 """What a stream reads from and where its rows go, which is not files: TCP, or a source and a sink of the user's own."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 
 class StreamRows(NamedTuple):
@@ -74,6 +75,16 @@ class StreamSink(Protocol):
 
     def close(self) -> None:
         """Give back what ``open`` has taken."""
+
+
+class Encoding(NamedTuple):
+    """What makes bytes of a row, where a function of the user's own does."""
+
+    function: Callable[[Mapping[str, Any]], bytes]
+    key: str = ""
+    """The column whose value goes along."""
+    framing: str = ""
+    """How the bytes are framed; empty where any may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,8 @@ class SendTcp:
     """A file that holds it."""
     called: str = field(default="", kw_only=True)
     """Its name among the files of the stream."""
+    has_payloads: bool = field(default=False, kw_only=True)
+    """The last step makes bytes of each row, which go there as they are."""
 
     @property
     def call(self) -> str:
@@ -168,6 +181,8 @@ class WriteTo:
     """What the user has called to ask for it."""
     called: str = field(default="", kw_only=True)
     """Its name among the files of the stream."""
+    has_payloads: bool = field(default=False, kw_only=True)
+    """The last step makes bytes of each row, which go there as they are."""
 
     @property
     def call(self) -> str:

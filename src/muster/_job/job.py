@@ -8,7 +8,7 @@ from muster._dialects import Dialect, Reading
 from muster._files.witness import FileState
 from muster._model import Keyed, StepChain, Target, chains_of
 
-from .ends import ListenTcp, ReadFrom, SendTcp, WriteTo
+from .ends import Encoding, ListenTcp, ReadFrom, SendTcp, WriteTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class Follow:
     """What the user calls the work folder, where an output says that."""
     steps: int = 0
     """How many functions there were when the first output was named."""
+    encoding: Encoding | None = None
+    """What makes bytes of each row, where that is a function of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)

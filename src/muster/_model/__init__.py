@@ -20,7 +20,7 @@ from .groups import (
     chains_of,
     keyed_as_said,
 )
-from .inputs import NOTHING, PAYLOAD, PLACE, WRITTEN, Column, LocalCopy, Part, Source, Stored
+from .inputs import KEY, NOTHING, PAYLOAD, PLACE, WRITTEN, Column, LocalCopy, Part, Source, Stored
 from .measures import Load, Seconds, StepMeasure
 from .outcomes import FailedGroup, Fault, Outcome, Outcomes, Reason, Warned
 from .pieces import Piece, PieceLocation, Span
@@ -44,6 +44,7 @@ from .windows import (
 
 __all__ = [
     "FOR_EVER",
+    "KEY",
     "LACKED",
     "LANES",
     "NEVER",

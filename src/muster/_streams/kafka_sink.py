@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from muster.errors import UsageError
 
 from .kafka_client import ANSWERS_WITHIN, Topic
-from .rows_of_fields import as_csv, cell
+from .rows_of_fields import as_csv, cell, payload_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer, TopicPartition
@@ -19,8 +19,11 @@ _COMMITS_WITHIN: Final = 60.0
 class KafkaSink:
     """One topic. A group of its own, of the stream's name, keeps the number as its offset."""
 
-    def __init__(self, topic: Topic, *, encode: Literal["json", "csv"], key: str | None) -> None:
-        """Connect to nobody yet. Without a ``key``, the column whose value is the message's, messages have none."""
+    def __init__(self, topic: Topic, *, encode: Literal["json", "csv", "payload"], key: str | None) -> None:
+        """Connect to nobody yet. Without a ``key``, the column whose value is the message's, messages have none.
+
+        Values are made of rows here, or are the ``payload`` that these have.
+        """
         self.topic = topic
         self._encode = encode
         self._key = key
@@ -70,6 +73,8 @@ class KafkaSink:
             key = cell(row[self._key]).encode() if self._key is not None else None
             if self._encode == "csv":
                 value = as_csv([row], [*row], has_header=False).removesuffix(b"\r\n")
+        if self._encode == "payload":
+            value = payload_of(line)
         while True:
             try:
                 self._producer.produce(self.topic.topic, value, key)

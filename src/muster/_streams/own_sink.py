@@ -6,12 +6,14 @@ from pathlib import Path
 
 from muster._job import WriteTo
 from muster._output.folder import WorkFolder
+from muster._private.files import private
 from muster._words import count
 from muster.errors import EngineError
 
-from .outbox import Outbox
+from .outbox import Outbox, OutboxPart
 from .outbox_sink import OutboxSink
 from .own_code import AwayError, OwnCode
+from .rows_of_fields import payload_of
 
 
 class OwnSink(OutboxSink):
@@ -20,7 +22,7 @@ class OwnSink(OutboxSink):
     def __init__(self, asked: WriteTo, work: WorkFolder, *, format_: str) -> None:
         """Open nothing yet; parts are written in a format."""
         super().__init__(asked.name, most=asked.spool_bytes)
-        self._parts = HandedOutbox(work, asked.called, format_=format_)
+        self._parts = HandedOutbox(work, asked.called, format_=format_, has_payloads=asked.has_payloads)
         self._code = OwnCode(asked.sink, asked.name)
         self._is_closing = threading.Event()
 
@@ -56,7 +58,7 @@ class OwnSink(OutboxSink):
             self.parts.has_come.clear()
             is_last = self.parts.is_ending  # before a look at what is there, which may come until then
             if (part := self.parts.next(self.parts.before)) is not None:
-                self._code.call("prepare", part.behind, part.path)
+                self._code.call("prepare", part.behind, self.parts.handed(part))
                 self._code.call("commit", part.behind)
                 self.parts.free(part.behind)
                 self._code.is_there()
@@ -96,13 +98,23 @@ class OwnSink(OutboxSink):
 
 
 class HandedOutbox(Outbox):
-    """Parts that are handed over as they are."""
+    """Parts that are handed over as they are, or as the payloads that their rows are."""
 
-    def __init__(self, work: WorkFolder, called: str, *, format_: str) -> None:
-        """Know how parts are written; nothing is made or read yet."""
+    def __init__(self, work: WorkFolder, called: str, *, format_: str, has_payloads: bool = False) -> None:
+        """Know how parts are written, whose rows may be payloads; nothing is made or read yet."""
         super().__init__(work, called, format_=format_)
         self.has_come = threading.Event()
         """There may be another part, or no more come."""
+        self._has_payloads = has_payloads
+
+    def handed(self, part: OutboxPart) -> Path:
+        """Give the file of a part; of payloads, one where they stand one behind the other."""
+        if not self._has_payloads:
+            return part.path
+        path = self._place / "payloads"
+        with part.path.open("rb") as rows, open(path, "wb", opener=private) as file:
+            file.writelines(map(payload_of, rows))
+        return path
 
     def _ring(self) -> None:
         self.has_come.set()

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from muster._model import PAYLOAD
+
 from .redis_client import Place, closed, numbers_key
-from .rows_of_fields import cell
+from .rows_of_fields import cell, payload_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 class RedisSink:
     """One stream, and beside it the hash that says how many rows of each stream of muster are in it."""
 
-    def __init__(self, url: str, stream: str, *, maxlen: int | None) -> None:
-        """Connect to nobody yet. Raises ``UsageError``."""
+    def __init__(self, url: str, stream: str, *, maxlen: int | None, has_payloads: bool = False) -> None:
+        """Connect to nobody yet; rows may be payloads. Raises ``UsageError``."""
         self.place = Place(url, stream, call="send_redis")
         self._maxlen = maxlen
+        self._has_payloads = has_payloads
         self._numbers = numbers_key(stream)
         self._client: Redis | None = None
         self._run = ""
@@ -50,7 +53,8 @@ class RedisSink:
                 raise self.place.away("rows that were sent before a crash have arrived only now")
             step.multi()
             for line in self._prepared.read_bytes().splitlines():
-                step.xadd(self.place.key, _fields(line), maxlen=self._maxlen)
+                fields: dict[Any, Any] = {PAYLOAD: payload_of(line)} if self._has_payloads else _fields(line)
+                step.xadd(self.place.key, fields, maxlen=self._maxlen)
             step.hset(self._numbers, self._run, str(number))
             step.execute()
         self._committed = number

@@ -14,6 +14,7 @@ from muster.errors import EngineError
 
 from .outbox import Outbox, OutboxPart
 from .outgoing import FileRows
+from .rows_of_fields import payload_of
 
 _HEADER: Final = "header"
 """A file that is there once a part was: the header of all parts, also when they are gone; empty for JSON lines."""
@@ -25,13 +26,14 @@ _UNREAD: Final = 8 << 20
 class SentOutbox(Outbox):
     """Parts whose rows go over TCP. The sender's thread reads them."""
 
-    def __init__(self, work: WorkFolder, called: str, *, delimiter: str, has_header: bool) -> None:
-        """Know how parts are written, without a ``delimiter`` as JSON lines; nothing is made or read yet."""
+    def __init__(self, work: WorkFolder, called: str, *, delimiter: str, has_header: bool, has_payloads: bool) -> None:
+        """Know how parts are written, without a ``delimiter`` as JSON lines, which may be of payloads."""
         super().__init__(work, called, format_="csv" if delimiter else "jsonl")
         self.header: bytes | None = None
         """That of CSV, once there has been a row."""
         self._delimiter = delimiter
         self._has_header = has_header
+        self._has_payloads = has_payloads
         self._more = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -86,7 +88,7 @@ class SentOutbox(Outbox):
         for rows in self._rows(part.path).rows():
             there += len(rows)
             if rows:
-                yield rows
+                yield [*map(payload_of, rows)] if self._has_payloads else rows
         if there != part.rows:
             raise EngineError(
                 f"{str(part.path)!r} has {plural(there, 'row')}, and had {count(part.rows)}: somebody has changed it."

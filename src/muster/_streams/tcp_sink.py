@@ -18,7 +18,8 @@ def sink_over_tcp(send: SendTcp, work: WorkFolder, *, delimiter: str, has_header
 
     Raises ``UsageError`` where nobody can be there.
     """
-    parts = SentOutbox(work, send.called, delimiter=delimiter, has_header=bool(delimiter) and has_header)
+    has_header = has_header and bool(delimiter)
+    parts = SentOutbox(work, send.called, delimiter=delimiter, has_header=has_header, has_payloads=send.has_payloads)
     return TcpSink(_destination(send), parts, most=send.spool_bytes)
 
 

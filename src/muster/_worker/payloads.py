@@ -1,20 +1,23 @@
-"""Frames of a stream that are no rows of CSV: the steps that make rows of them, and them of rows.
+"""Bytes of a user's own form that rows of a stream come as, and go on as: the steps that make one of the other.
 
 Between the network and these steps a payload is a text of base64 in a column: whatever bytes it has, it is a row of CSV
 then, which is kept, split and read as any other. Rejects show that row; beside the payload it may have its place.
 """
 
 import json
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import pandas as pd
 
-from muster._model import NOTHING, PAYLOAD
+from muster._model import KEY, NOTHING, PAYLOAD
 
 _SHOWN: Final = 100
 """Bytes of a payload that an error shows."""
+
+_END: Final = b"\x04"
+"""The frame that ends a stream."""
 
 
 class Decode:
@@ -66,5 +69,34 @@ def _from_json(payload: bytes) -> Any:  # noqa: ANN401 (whatever JSON holds)
         raise ValueError(f"the payload is no JSON: {error}: {payload[:_SHOWN]!r}") from error
 
 
-decode = Decode
-"""What users call the step."""
+class Encode:
+    """Makes a payload of each row, as text in base64: the last step before rows go on."""
+
+    def __init__(self, *, encode: Callable[[Mapping[str, Any]], bytes], key: str, framing: str) -> None:
+        """``key`` names the column that goes along as it is; ``framing`` says what a payload may not be."""
+        self._encode = encode
+        self._key = key
+        self._framing = framing
+
+    def __call__(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Make payloads of rows. Raises what the function does, and likewise for what cannot go on as a row."""
+        if self._key and self._key not in df.columns:
+            names = ", ".join(map(str, df.columns))
+            raise ValueError(f"key={self._key!r} is no column of the rows, which have {names}")
+        rows = df.astype(object).where(df.notna(), None).to_dict("records")
+        texts = [b2a_base64(self._checked(self._encode(row)), newline=False).decode() for row in rows]  # type: ignore[arg-type]
+        made = pd.DataFrame({PAYLOAD: pd.Series(texts, index=df.index, dtype=object)})
+        return made.assign(**{KEY: df[self._key]}) if self._key else made
+
+    def _checked(self, payload: object) -> bytes:
+        if not isinstance(payload, bytes):
+            raise TypeError(f"encode gave {type(payload).__name__} and no bytes")
+        if self._framing and payload in {b"", _END}:
+            raise ValueError(f"encode gave {payload!r}, which as a frame is no row")
+        if self._framing == "lines" and b"\n" in payload:
+            raise ValueError(f"encode gave a newline, which ends a frame of framing='lines': {payload[:_SHOWN]!r}")
+        return payload
+
+
+decode, encode = Decode, Encode
+"""What users call the steps."""
