@@ -339,6 +339,7 @@ def test_a_sum_beyond_64_bits_is_an_error_that_names_the_group(tmp_path: Path) -
     ("outputs", "said"),
     [
         ({}, "nothing to work out"),
+        ({"sort": ("amount", "sum")}, r"sort=\('amount', 'sum'\): it must be True or False"),
         ({"total": ("amont", "sum")}, "no column 'amont' to work 'total' out of. Did you mean 'amount'"),
         ({"total": ("amount", "summ")}, "there is no 'summ'. Did you mean 'sum'"),
         ({"total": "sum"}, "of which column"),

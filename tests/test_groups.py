@@ -175,6 +175,34 @@ def _written(pipeline: muster.Pipeline, output: str) -> muster.Pipeline:
     return pipeline.write_json(output) if output.endswith(".jsonl") else pipeline.write_csv(output)
 
 
+@pytest.mark.parametrize("part_bytes", [None, 100])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_column_that_only_frames_without_rows_have_is_in_the_output(
+    tmp_path: Path, suffix: str, part_bytes: int | None
+) -> None:
+    (tmp_path / "in.csv").write_text("k,v\n" + "".join(f"{at % 5},{at}\n" for at in range(50)))
+    output = tmp_path / f"out{suffix}"
+    grouped = muster.read_csv(tmp_path / "in.csv").group_by("k").map_groups(more_columns_of_no_rows)
+    _written(grouped, str(output)).run(workers=0, part_bytes=part_bytes)
+    read: Any = {".csv": pd.read_csv, ".jsonl": of_lines, ".parquet": pd.read_parquet}[suffix]
+    frame = read(output)
+    assert [*frame] == ["k", "v", "more"]
+    assert len(frame) == 30
+    assert not frame["more"].count()
+
+
+def more_columns_of_no_rows(df: pd.DataFrame) -> pd.DataFrame:
+    return df if df["k"].iloc[0] > 1 else df.head(0).assign(more=1.5)
+
+
+def by_name(df: pd.DataFrame, *, key: str) -> pd.DataFrame:
+    return df.assign(key=key)
+
+
+def of_lines(path: Path) -> pd.DataFrame:
+    return pd.read_json(path, lines=True)
+
+
 def through(
     source: Path,
     function: Callable[..., Any] | str,
@@ -416,9 +444,11 @@ def test_types_that_turn_out_too_narrow_are_settled_anew(tmp_path: Path, capfd: 
     [
         (lambda it: it.group_by("usr").map_groups(all_of_it), "no column 'usr' to group by. Did you mean 'user'"),
         (lambda it: it.group_by([]), "one or more names"),
+        (lambda it: it.group_by(0), "Where an input has no header, the names of its columns are '0', '1' and so on"),
         (lambda it: it.group_by(["user", "user"]), "each once"),
         (lambda it: it.group_by(3), "the name of a column"),
         (lambda it: it.group_by("user").map_groups(3), "no function"),
+        (lambda it: it.group_by("user").map_groups(by_name), r"'key' is given by its place: no \* may stand before it"),
     ],
 )
 def test_what_cannot_be_grouped_is_refused_in_words(

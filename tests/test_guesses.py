@@ -26,6 +26,15 @@ def files(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("zip,ordered_at,qty\n01,2026-01-01,3\n")
 
 
+def test_a_pipeline_that_is_made_elsewhere_is_to_be_called_so(muster: Muster, tmp_path: Path) -> None:
+    made = 'made = getattr(muster.read_csv("in.csv").map_batches(len), "write_csv")("out.csv")'
+    (tmp_path / "far.py").write_text(f"import muster\n\n{made}\n")
+    said = muster("run", "far.py:made").err
+    assert (
+        "far.py is of type Pipeline, not a function or a class. A pipeline is taken that is called 'pipeline'" in said
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
@@ -45,6 +54,9 @@ def files(tmp_path: Path) -> None:
             "run f.py:proces in.csv -o o.csv",
             "f.py has no 'proces' (did you mean process?). It defines: process,",
         ),
+        ("run f.py:proces", "f.py has no 'proces' (did you mean process?). It defines: process,"),
+        ("check f.py:proces", "f.py has no 'proces' (did you mean process?). It defines: process,"),
+        ("run f.py:process", "Name what to read and where to write: muster run TARGET INPUT... -o OUTPUT"),
         ("run f:proces in.csv -o o.csv", "f has no 'proces' (did you mean process?)"),
         ("run ff.py:process in.csv -o o.csv", "Did you mean f.py?"),
         ("run killer.py:process in.csv -o o.csv", "Check the path before the colon."),

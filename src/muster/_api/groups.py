@@ -106,13 +106,13 @@ class Groups(Generic[P]):
         them. Neither a group nor the input has to fit into memory. ``mean=(["price", "weight"], WeightedMean)`` names
         an aggregation of your own: a :class:`muster.Aggregation`, or what has its four methods.
         """
-        by = self.grouping
+        by, is_sorted = self.grouping, flag("sort", sort)
         measures, own = asked_of(outputs, key=by.named)
         target = targets.parse_target(_AGG)
         given = {"key": by.columns, "measures": measures, **({"own": own} if own else {})}
         given |= {"named": by.named} if by.made else {}
         target = targets.with_arguments(target, arguments.given(given, step=target.name))
-        return self._with(targets.of_groups(target), by._replace(sort=flag("sort", sort), measures=measures))
+        return self._with(targets.of_groups(target), by._replace(sort=is_sorted, measures=measures))
 
     def _with(self, target: Target, grouping: Grouping) -> P:
         """Add a step that rows come to by their keys."""
@@ -226,7 +226,7 @@ def by_key(pipeline: P, columns: object, *, dropna: bool, called: str = "group_b
     if not all(keys):
         raise UsageError(
             f"{called}({columns!r}): give the name of a column, a function that makes a key of each row, or a list of"
-            " these."
+            f" these.{_ABOUT_NUMBERS if any(isinstance(one, int) for one in listed) else ''}"
         )
     if not keys or len({*grouping.named}) < len(keys):
         raise UsageError(
@@ -234,6 +234,9 @@ def by_key(pipeline: P, columns: object, *, dropna: bool, called: str = "group_b
             " function is called as the function is."
         )
     return (_with_keys(pipeline, functions) if functions else pipeline), grouping
+
+
+_ABOUT_NUMBERS: Final = " Where an input has no header, the names of its columns are '0', '1' and so on."
 
 
 def _column_of(key: object) -> str:

@@ -48,9 +48,14 @@ def by_name(target: Target, *, is_temporary: bool) -> object:
 
 def no_function(target: Target, value: object) -> UsageError:
     """Say what a target is instead of a function."""
-    return UsageError(
-        f"{target.name!r} in {target.place} is of type {type(value).__name__}, not a function or a class."
-    )
+    kind = type(value).__name__
+    advice = ""
+    if kind == "Pipeline":  # a file is parsed before it is run, and what a function of it returns is not known then
+        advice = (
+            " A pipeline is taken that is called 'pipeline', or that a line such as"
+            f" {target.name} = muster.read_csv(...).map_batches(...).write_csv(...) at the top of the file makes."
+        )
+    return UsageError(f"{target.name!r} in {target.place} is of type {kind}, not a function or a class.{advice}")
 
 
 def forget() -> None:

@@ -156,11 +156,20 @@ _OF_KEYS: Final = {
 
 def _is_of_keys(function: Any, target: Target, name: str) -> str:  # noqa: ANN401 (likewise)
     what, call = _OF_KEYS[name]
+    stars = f" There {name!r} is given by its place: no * may stand before it." if _is_by_name(function, name) else ""
     return (
         f"{shown(function, target)} needs {name!r} besides the batch. If it takes {what}, rows have to come by keys:"
         f" define pipeline = muster.read_csv(...).{call.format(target.name)}.write_csv(...) in the file, and run that."
+        f"{stars}"
         f" If not, give it with --arg {name}=..., or give the parameter a default."
     )
+
+
+def _is_by_name(function: Any, name: str) -> bool:  # noqa: ANN401 (likewise)
+    """Tell whether a parameter can be given by its name alone."""
+    signature = _signature(function)
+    parameter = None if signature is None else signature.parameters.get(name)
+    return parameter is not None and parameter.kind is parameter.KEYWORD_ONLY
 
 
 def _only_by_place(function: Any, target: Target, name: str) -> str:  # noqa: ANN401 (likewise)

@@ -27,7 +27,8 @@ def of_target(parsed: argparse.Namespace, options: Options, *, output: str | Non
     target = targets.parse_target(parsed.target)
     be_as_if_run(target)
     path = list(sys.path)
-    defined = loading.find(target) if may_be_pipeline(target) else None
+    # a command that lacks something may name a pipeline that does not look like one, or nothing that there is
+    defined = loading.find(target) if lacks or may_be_pipeline(target) else None
     if not isinstance(defined, Pipeline):  # a function, too, may look like one
         sys.path[:] = path  # workers put its folder first themselves, once muster's own modules are loaded
         if defined is not None and not callable(defined):

@@ -14,7 +14,7 @@ from muster._formats.blocks import PLACE, StoredSection, each_section, schema_of
 from muster._formats.ranks import Ranks, ranks_at, ranks_in
 from muster._formats.results import Reply, laid_out
 from muster._model import Briefing, Exchange, Outcome, Piece, Schema, Seconds, Span, Task
-from muster._progress.schema import EMPTY, MISSING, by_column, numbered, united
+from muster._progress.schema import ABSENT, EMPTY, MISSING, by_column, numbered, united
 from muster.errors import EngineError
 
 from .writing import ShapedResults, Writer
@@ -62,7 +62,7 @@ class Ordering:
         """
         writer = Writer(self._briefing, self._task, is_packed=self._is_packed)
         is_parquet = self._briefing.format == "parquet"
-        alike = [_as_parquet(alike)] if is_parquet else _merged(alike, self._schema)
+        alike = [_as_parquet(alike, self._schema)] if is_parquet else _merged(alike, self._schema)
         chosen = list(self._chosen(alike))
         if is_parquet:
             written = writer.write([reply for reply, _ in chosen], apart=False)
@@ -164,16 +164,30 @@ def _of_tables(schema: Schema, tables: Sequence[pa.Table]) -> _Alike:
     return _Alike(Reply(rows, len(places), schema), (), places)
 
 
-def _as_parquet(alike: Sequence[_Alike]) -> _Alike:
-    """Give all the types that they have in common: so they are one table."""
+def _as_parquet(alike: Sequence[_Alike], whole: Schema) -> _Alike:
+    """Give all the types that they have in common, and the columns that no row has: so they are one table."""
     from muster._formats import parquet_schema
 
-    if len(alike) == 1:
+    replies = [*(one.reply for one in alike), *_without_rows(whole)]
+    if len(replies) == 1:
         return alike[0]
-    table = parquet_schema.piece([one.reply for one in alike])
-    kinds = by_column(united(one.reply.schema for one in alike if one.reply.schema))
+    table = parquet_schema.piece(replies)
+    kinds = by_column(united(one.schema for one in replies if one.schema))
     schema = Schema(tuple(table.column_names), tuple(kinds[column] for column in numbered(table.column_names)))
     return _Alike(Reply(table, len(table), schema), (), np.concatenate([one.places for one in alike]))
+
+
+def _without_rows(whole: Schema) -> list[Reply]:
+    """Make an empty result of the columns that only results without a row have: no task reads these."""
+    kinds = {name: own for (name, _), own in by_column(whole).items() if all(map(_is_of_no_row, own))}
+    if not kinds:
+        return []
+    table = pa.table([pa.nulls(0)] * len(kinds), names=[*kinds])
+    return [Reply(table, 0, Schema((*kinds,), (*kinds.values(),)))]
+
+
+def _is_of_no_row(kind: str) -> bool:
+    return kind == ABSENT or kind.startswith(EMPTY)
 
 
 def _merged(alike: Sequence[_Alike], schema: Schema) -> list[_Alike]:
