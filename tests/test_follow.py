@@ -43,8 +43,13 @@ def test_new_rows_and_new_files_come_out_once_and_the_same_command_goes_on(tmp_p
         append(first, '\nclosed"\n')
         until(lambda: rows_out(tmp_path) == 4)
         until((tmp_path / "out.rejects.jsonl").exists)
-        ended = muster("stop")
+        (tmp_path / "once.csv").write_text("n\n1\n")
+        assert muster("run", "pipeline.py:step", "once.csv", "-o", "done.csv", "--workers", "0").code == 0
+        refused = muster("stop")  # the newest run has ended, and the stream goes on
+        assert (refused.code, "is not running. These go on: " in refused.err) == (2, True), refused.err
+        ended = muster("stop", refused.err.rpartition("Type for example: muster stop ")[2].strip())
         assert (ended.code, ended.err) == (0, "")
+        assert "is not running. muster runs lists the runs" in muster("stop").err
         out, err = process.communicate(timeout=120)
     told = json.loads(out.splitlines()[-1])
     assert process.returncode == 4, err

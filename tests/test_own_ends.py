@@ -1,6 +1,7 @@
 """Streams from a source of the user's own, and into a sink of the user's own."""
 
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from waiting import until
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
 PIPELINE = """
 import muster, own_ends
@@ -135,6 +137,21 @@ def test_what_an_end_does_that_it_may_not_is_said_and_nothing_is_lost(
     assert part.read_text() == text
 
 
+@pytest.mark.parametrize("error", ["ValueError('no such table')", "SystemExit(5)"])
+def test_what_a_source_has_given_is_done_before_it_is_said_that_it_has_failed(
+    tmp_path: Path, muster: Muster, error: str
+) -> None:
+    (tmp_path / "in.csv").write_text("n,text\n" + lines(3))
+    fails = MISBEHAVING.format(read=f"if not given.text: raise {error}\n        return given", commit=COMMITS)
+    written(tmp_path, fails)
+    run = muster("run", "pipeline.py", "--workers", "0")
+    assert (run.code, f"raised {error.partition('(')[0]}" in run.err) == (1, True), run.err
+    assert (tmp_path / "in.csv.done").exists() is False  # it is not called any more
+    (tmp_path / "in.csv.end").touch()
+    written(tmp_path, MISBEHAVING.format(read=FINE, commit=COMMITS))
+    assert "3 rows of 3, 0 of them now" in muster("run", "pipeline.py", "--workers", "0").err
+
+
 def test_an_epoch_without_a_row_that_can_be_read_settles_no_types(tmp_path: Path) -> None:
     written(tmp_path, PIPELINE.replace("every=0.0", "every=0.0, columns=['n', 'text']"))
     (tmp_path / "in.csv").write_text("1,2,3,4\n")
@@ -206,3 +223,19 @@ def test_what_is_no_source_or_sink_is_refused() -> None:
     ):
         with pytest.raises(UsageError, match=why):
             the_module.read_from(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"read_from\(Folder\(\.\.\.\)\): it has no method 'read'"):
+        the_module.read_from(own_ends.Folder("x"))  # type: ignore[arg-type]
+
+
+def test_a_place_that_is_no_text_is_refused_in_words() -> None:
+    listens, place = the_module.listen_tcp(":0"), "a place is text. Give for example '127.0.0.1:"
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: the_module.listen_tcp(8888), f"listen_tcp 8888: {place}8888'"),  # type: ignore[arg-type]
+        (lambda: listens.send_tcp(9999), f"send_tcp 9999: {place}9999'"),  # type: ignore[arg-type]
+        (lambda: listens.send_tcp(":1", folder=3), "folder=3: it must be a path"),  # type: ignore[arg-type]
+        (lambda: the_module.listen_tcp(":0", token=5), "token=5: it must be a path"),  # type: ignore[arg-type]
+        (lambda: the_module.follow_redis(5, "a"), "follow_redis: '5' is no URL of a Redis server"),  # type: ignore[arg-type]
+    ]
+    for call, why in wrong:
+        with pytest.raises(UsageError, match=f"^{re.escape(why)}"):
+            call()

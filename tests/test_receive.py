@@ -344,7 +344,10 @@ def test_two_receivers_share_no_output_and_none_adds_to_a_finished_file(tmp_path
     for flags, said in (
         (["-o", "out.csv"], "'out.csv' is there, and rows are not added to a file that is finished"),
         (["-o", "out.parquet"], "rows are received as they come, as CSV or JSON lines"),
-        (["-o", "new.csv", "--rotate", "100"], "neither a size nor a time; type for example 100MB, 1h"),
+        (
+            ["-o", "new.csv", "--rotate", "100"],
+            "neither a size, in kB MB GB TB, nor a time, in s m h d; type for example 100MB, 1h",
+        ),
         (["-o", "new.csv", "--listen", "127.0.0.1:x"], "'x' is no port"),
         (["-o", "new.csv", "--tls-cert", "x"], "--tls-cert and --tls-key go together"),
     ):

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import muster
-from muster._job import MachinePace, Result, Snapshot
-from muster._show.terminal import showing
+from muster._job import MachinePace, Result, Snapshot, StreamLag
+from muster._show.terminal import show, showing
 
 
 class Cells(HTMLParser):
@@ -163,6 +163,17 @@ def test_of_two_runs_at_once_one_has_the_bar_and_the_other_lines(monkeypatch: py
         assert [type(one).__name__, type(other).__name__] == ["_Bar", "_PlainLines"]
     with showing(None) as one:
         assert type(one).__name__ == "_Bar"
+
+
+def test_a_stream_to_which_nothing_comes_fills_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("muster._show.terminal._LINE_EVERY", 0.0)
+    to = io.StringIO()
+    with show(quiet=False, to=to) as shown:
+        idle = Snapshot("working", rows_done=3, stream=StreamLag(1))
+        for snapshot in (idle, idle, replace(idle, rows_done=4), replace(idle, rows_done=4, note="heard"), idle):
+            shown.watch(snapshot)
+    told = [line.partition(" row")[0] for line in to.getvalue().splitlines()]
+    assert told == ["muster: 3", "muster: 4", "muster: heard", "muster: 3"]
 
 
 def test_a_run_in_another_thread_works_and_shows_progress(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -343,3 +343,36 @@ def test_windows_that_close_together_are_sorted_where_they_are_to_be(tmp_path: P
         ("a", "2026-01-01 11:00:00"),
         ("c", "2026-01-01 10:00:00"),
     ]
+
+
+@pytest.mark.parametrize("key", ["group_by('k')", "map_batches(lambda df: df).group_by('k')"])
+def test_what_windows_are_to_give_is_checked_with_the_first_rows_and_not_when_one_closes(
+    tmp_path: Path, muster: Muster, key: str
+) -> None:
+    written(tmp_path, "'1h', time='at'", "agg(n='count')", key=key)
+    path = tmp_path / "in" / "a.csv"
+    append(path, HEADER + "a,2026-01-01 10:30:00,1\n")
+    for made, why in (
+        ("agg(n=('zz', 'sum'))", "There is no column 'zz' to work 'n' out of"),
+        ("agg(n=('k', 'sum'))", "n=('k', 'sum'): the column 'k' holds text"),
+    ):
+        written(tmp_path, "'1h', time='at'", made, key=key)
+        refused = muster("run", "pipeline.py", "--workers", "0")
+        assert why in refused.err, refused.err
+    written(tmp_path, "'1h', time='at'", "agg(n='count')", key=key)  # nothing was done, so it is no other stream
+    append(path, "a,2026-01-01 12:30:00,1\n")
+    with following(tmp_path, "--workers", "0", "--quiet") as process:
+        until((tmp_path / "out" / "part-00000000.csv").exists, 60)
+        assert stopped(tmp_path, process)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "behind", ["window('1h', time='at').agg(n='count')", "map_batches(lambda df, states: df, state=int)"]
+)
+def test_a_key_that_is_no_column_is_named(tmp_path: Path, muster: Muster, behind: str) -> None:
+    (tmp_path / "in").mkdir()
+    append(tmp_path / "in" / "a.csv", HEADER + "a,2026-01-01 10:30:00,1\n")
+    read = "muster.follow_csv('in/', parse_dates=['at']).key_by('kk')"
+    (tmp_path / "pipeline.py").write_text(f"import muster\npipeline = {read}.{behind}.write_csv('out/')\n")
+    refused = muster("run", "pipeline.py", "--workers", "0")
+    assert (refused.code, "There is no column 'kk' to group by. Did you mean 'k'?" in refused.err) == (2, True)

@@ -108,14 +108,23 @@ def check_function(value: object) -> None:
     )
 
 
+def path_of(name: str, value: object) -> str | None:
+    """Take the path of an option that may be left out. Raises ``UsageError`` for what is none."""
+    if value is None or (isinstance(value, str | PathLike) and isinstance(fspath(value), str)):
+        return None if value is None else str(fspath(value))
+    raise UsageError(f"{name}={value!r}: it must be a path, such as {name}='{name}.txt'.")
+
+
 def own_end(value: object, kind: type, *, name: object, what: str) -> str:
     """Name a source or a sink of the user's own. Raises ``UsageError`` for what has not the methods of its kind."""
     if isinstance(value, type):
         raise UsageError(f"{what}({value.__name__}): it is a class. Pass an object of it, {value.__name__}(...).")
     methods = [method for method in vars(kind) if not method.startswith("_")]
+    is_meant = any(callable(getattr(value, method, None)) for method in methods)
+    shown = f"{type(value).__name__}(...)" if is_meant else _shown(value)
     if lacks := [method for method in methods if not callable(getattr(value, method, None))]:
         raise UsageError(
-            f"{what}({_shown(value)}): it has no method {' and no '.join(f'{method!r}' for method in lacks)}. A"
+            f"{what}({shown}): it has no method {' and no '.join(f'{method!r}' for method in lacks)}. A"
             f" muster.{kind.__name__} has {', '.join(methods)}. More: muster help sources-and-sinks"
         )
     if name is None:

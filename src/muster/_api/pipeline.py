@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from muster._api import sending
-from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of, own_end
+from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of, own_end, path_of
 from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
 from muster._api.merging import merged
 from muster._api.options import CheckOptions, RunOptions, laid_over, spelled_out
@@ -177,7 +177,7 @@ class Pipeline(ToServers):
         - ``tls``: use TLS, and trust whom this computer trusts; ``tls_ca``: the certificates of this file. ``token``: a
           file with the token that the receiver wants.
         """
-        paths = (None if path is None else fspath(path) for path in (tls_ca, token))
+        paths = path_of("tls_ca", tls_ca), path_of("token", token)
         send = SendTcp(place, framing, flag("plain", plain), spool_bytes, flag("tls", tls), *paths)
         return sending.over_tcp(self, send, encode=encode, folder=folder)
 

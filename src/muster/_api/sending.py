@@ -3,9 +3,10 @@
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Final, NamedTuple, TypeVar
 
+from muster._api.given import path_of
 from muster._api.options import check_framing, check_whole
 from muster._job import Encoding, Follow, SendTcp, WriteTo
 from muster._model import Target
@@ -93,7 +94,7 @@ def _going_on(
     if any(called == other.called for other in one.follow.sinks):
         how = " Tell two sinks of one class apart by name=." if sink.call.startswith("write_to(") else ""
         raise UsageError(f"{sink.call}: the rows of this pipeline go there already. Leave it out.{how}")
-    own_folder = "" if folder is None else fspath(folder).rstrip("/")
+    own_folder = (path_of("folder", folder) or "").rstrip("/")
     if folder is not None and not own_folder:
         raise UsageError(f"folder={folder!r} names none.")
     if own_folder and one.output:

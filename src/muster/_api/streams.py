@@ -1,11 +1,12 @@
 """Pipelines that go on: over files that are followed, over rows that come by TCP, or from a source of one's own."""
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from itertools import starmap
+from os import PathLike
 from typing import Any, Final, Literal, Unpack
 
 from muster._api.decoding import Decode, decoded
-from muster._api.given import inputs_of, own_end
+from muster._api.given import inputs_of, own_end, path_of
 from muster._api.options import DTypes, check_framing, check_whole, names_of, spelled_out
 from muster._api.pipeline import AS_NAMED, Paths, Pipeline
 from muster._dialects import Reading
@@ -84,6 +85,7 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     check_whole("connections", connections, least=1)
     if isinstance(idle, bool) or not isinstance(idle, int | float) or not idle > 0:
         raise UsageError(f"idle={idle!r}: it must be a number of seconds, more than 0.")
+    check_place(place)
     names = named_columns(columns)
     listen = ListenTcp(
         place,
@@ -92,7 +94,7 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
         connections,
         float(idle),
         spool_bytes,
-        *(None if path is None else fspath(path) for path in (tls_cert, tls_key, token)),
+        *starmap(path_of, (("tls_cert", tls_cert), ("tls_key", tls_key), ("token", token))),
         has_payloads=decode != "csv",
     )
     follow = Follow(checked_every(every), listen)
@@ -131,6 +133,13 @@ def read_from(  # noqa: PLR0913 (each is given by its name)
     check_whole("spool_bytes", spool_bytes, least=1)
     asked = ReadFrom(source, called, named_columns(columns), spool_bytes)
     return Pipeline((called,), options=options_of(options, dtype), follow=Follow(checked_every(every), asked))
+
+
+def check_place(place: str) -> None:
+    """Raise ``UsageError`` where that is no host and port to listen on."""
+    from muster._streams.endpoints import SOURCE_PORT, Endpoint
+
+    Endpoint.of(place, port=SOURCE_PORT, flag="listen_tcp")
 
 
 def named_columns(columns: Sequence[str] | None) -> tuple[str, ...]:

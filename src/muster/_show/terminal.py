@@ -139,13 +139,18 @@ class _PlainLines(_Printing):
         self._of_python = of_python
         self._said = time.monotonic()
         self._last: Snapshot | None = None
+        self._line = ""
+        """How far it was, as said last."""
 
     def watch(self, snapshot: Snapshot) -> None:
         self._last = snapshot
         if snapshot.note:
             self._say(snapshot.note)
         elif time.monotonic() - self._said >= _LINE_EVERY:
-            self._say(str(snapshot))
+            text = str(snapshot)
+            if snapshot.stream is None or text != self._line:  # for which nothing may come for weeks
+                self._line = text
+                self._say(text)
 
     def remark(self, text: str) -> None:
         self._say(text)

@@ -44,6 +44,8 @@ class Endpoint(NamedTuple):
     @classmethod
     def of(cls, text: str, *, port: int, flag: str) -> "Endpoint":
         """Read ``HOST:PORT``, where either may be left out. Raises ``UsageError``."""
+        if not isinstance(text, str):
+            raise UsageError(f"{flag} {text!r}: a place is text. Give for example {HERE + ':' + str(port)!r}.")
         if (not text.strip() and flag in _TO) or "/" in text:
             raise UsageError(f"{flag} {text!r} names no host and port. Type for example {flag} {HERE}:{port}")
         host, colon, number = text.rpartition(":")

@@ -42,7 +42,7 @@ class OwnCode:
             raise  # of a source or a sink of ours, which has words
         except (ConnectionError, TimeoutError) as error:
             raise AwayError(f"{self.name}: {method} raised {bare(named(error))}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # nothing of the other end is to end the command without a word
             shown = ", ".join(map(repr, given))
             raise UserCodeError(
                 f"{self.name}: {method}({shown}) raised {bare(named(error))}. {_KEPT}.",

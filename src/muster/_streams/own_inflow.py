@@ -12,7 +12,7 @@ from typing import Final
 
 from muster._job import ReadFrom
 from muster._words.numbers import plural
-from muster.errors import EngineError, UserCodeError
+from muster.errors import DataError, EngineError, UsageError, UserCodeError
 
 from .epochs import LONGEST_RECORD
 from .lines import is_torn, split_header
@@ -135,6 +135,12 @@ class OwnInflow:
 
     def look_again(self) -> None:
         self._call.set()
+
+    def has_failed(self) -> bool:
+        fault = self._fault
+        if fault is not None and not isinstance(fault, DataError | UsageError | UserCodeError):
+            raise fault
+        return fault is not None
 
     def check(self) -> None:
         if self._fault is not None:

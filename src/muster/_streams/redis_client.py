@@ -32,10 +32,10 @@ class Place:
         try:
             parts = urlsplit(url)
             known = parts.scheme in _SCHEMES and bool(parts.hostname or parts.path) and (parts.port or True)
-        except ValueError:
+        except (ValueError, AttributeError):  # which is what becomes of a number
             known = False
-        if not known:
-            raise UsageError(f"{call}: {shown(url)!r} is no URL of a Redis server. {example}")
+        if not known or not isinstance(url, str):
+            raise UsageError(f"{call}: {shown(str(url))!r} is no URL of a Redis server. {example}")
         if not isinstance(key, str) or not key:
             raise UsageError(f"{call}: {key!r} is no name of a stream. {example}")
         if importlib.util.find_spec("redis") is None:

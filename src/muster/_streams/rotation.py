@@ -29,7 +29,10 @@ class Rotation:
             match = _LIMIT.fullmatch(word.strip())
             kind, units = ("size", _BYTES) if match and match[2] in _BYTES else ("seconds", _SECONDS)
             if match is None or match[2] not in units or not float(match[1]):
-                raise ValueError(f"{text!r} is neither a size nor a time; type for example 100MB, 1h, or 100MB,1h")
+                raise ValueError(
+                    f"{word.strip()!r} is neither a size, in {' '.join(_BYTES)}, nor a time, in {' '.join(_SECONDS)};"
+                    " type for example 100MB, 1h, or 100MB,1h"
+                )
             limits[kind] = float(match[1]) * units[match[2]]
         return cls(**limits)
 

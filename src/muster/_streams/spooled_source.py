@@ -43,6 +43,12 @@ class Inflow(Protocol):
     def look_again(self) -> None:
         """Know that more is done, and so there may be room, and something to acknowledge."""
 
+    def has_failed(self) -> bool:
+        """Tell whether the other end has failed for good: ``check`` raises that, once what it has given is done.
+
+        Raises at once what is no fault of the other end.
+        """
+
     def check(self) -> None:
         """Raise what has ended it, if that was an error."""
 
@@ -83,7 +89,7 @@ class SpooledSource:
         """Up to where rows are in epochs; the number of a file stands for its inode."""
         self._known = set[int]()
         """Files whose positions are journaled."""
-        self._is_again = False
+        self._is_again = self._has_failed = False
         self._ends_since: float | None = None
         """Since when it is asked to end, until that is remarkable."""
 
@@ -134,7 +140,7 @@ class SpooledSource:
 
     def look(self) -> FilesMoved | None:
         self._wake.hush()
-        self._inflow.check()
+        self._has_failed = self._inflow.has_failed()  # before a look at what is there, which may come until then
         gone = sorted(self._known - {max(self._known, default=0)})
         self._known -= {*gone}
         return FilesMoved([], [(0, piece) for piece in gone]) if gone else None
@@ -144,6 +150,8 @@ class SpooledSource:
         while left > 0 and (one := self._next(left)) is not None:
             taken.append(one)
             left -= one[0].bytes
+        if not taken and self._has_failed:
+            self._inflow.check()
         if not taken and self._at != before:  # files of blank lines
             self._free()
         return epoch_of(number, taken) if taken else None

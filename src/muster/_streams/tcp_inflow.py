@@ -80,6 +80,10 @@ class TcpInflow:
         if self._receiver is not None:
             self._receiver.look_again()
 
+    def has_failed(self) -> bool:
+        self.check()
+        return False  # senders that fail end their connection alone
+
     def check(self) -> None:
         if self._fault is not None:
             raise self._fault

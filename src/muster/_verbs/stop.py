@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Final
 
-from muster._journal.runs import find, process_of
+from muster._journal.runs import find, known, process_of
 from muster._journal.status import RunState
 from muster._process.signals import ignores
 from muster._run.beginning.stop_request import StopRequest
@@ -16,6 +16,9 @@ from ._parser import Parser
 
 _POLL: Final = 0.1
 """Seconds between two looks whether the run has ended: nobody sees that it took so much longer."""
+
+_MOST_NAMED: Final = 5
+"""More would hide what is to be typed."""
 
 
 def add(verb: Parser) -> None:
@@ -36,7 +39,9 @@ def call(parsed: argparse.Namespace) -> int:
     """Return the exit code."""
     run = find(parsed.run)
     if run.state is not RunState.RUNNING:
-        raise UsageError(f"{run.run} is not running. muster runs lists the runs, and how each ended.")
+        going = [one.run for one in known() if one.state is RunState.RUNNING][:_MOST_NAMED]
+        cure = f"These go on: {', '.join(going)}. Type for example: muster stop {going[0]}" if going else ""
+        raise UsageError(f"{run.run} is not running. {cure or 'muster runs lists the runs, and how each ended.'}")
     pid = process_of(run)
     if pid is None:
         raise EngineError(f"The run {run.run} works on another computer. Type the command there.")

@@ -12,11 +12,12 @@ from muster._formats.holders import BETWEEN
 from muster._formats.lanes import WeighLanes
 from muster._journal import events
 from muster._journal.events import StatesDone
-from muster._model import LANES, NO_FILE, Block, Exchange, LaneShare, Outcome, Part, PlaceRange, Schema
+from muster._model import LANES, NO_FILE, Block, Column, Exchange, LaneShare, Outcome, Part, PlaceRange, Schema
 from muster._output.build import check_every_row_is_settled
 from muster._progress.kept_outcomes import KeptOutcomes
 from muster._progress.schema import united
 from muster._run.history.stream_past import StreamPast
+from muster._run.tasks.measured import check_grouping, check_windows_of
 from muster._run.tasks.stage import Stage
 from muster._run.tasks.staged import StagedTaskPhase
 from muster._run.tasks.task_phase import TaskPhase
@@ -37,6 +38,8 @@ class BetweenEpochs(NamedTuple):
 
     log: StateLog
     windows: WindowClocks
+    checked: dict[int, object]
+    """Which columns came to windows when they were looked at last."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class EpochStages(StagedTaskPhase):
         stages, self._given, self._done = self.run.job.chains, [], []
         self.ends = ends
         self.kept.windows.begin(closes=closes)
+        self._check_columns()
         hindsight, last = self.loop.harvest.hindsight, self.loop.progress.last_number
         exchange = self._exchange(0)
         first = replace(first, steps=stages[0].steps, format=BETWEEN, is_last=False, exchange=exchange, schema=None)
@@ -129,6 +133,32 @@ class EpochStages(StagedTaskPhase):
     def _stretch_bytes(self) -> int:
         """Spread an epoch over all workers."""
         return _STRETCH_BYTES
+
+    def _check_columns(self) -> None:
+        """Raise ``MusterError`` where rows have not the columns that the first key, or a measure of its windows, needs.
+
+        What stands behind windows first gets rows as one closes, which may be in hours: nobody should learn it then.
+        """
+        columns = self.run.inputs.columns
+        if not columns or self.run.job.chains[0].steps:
+            return
+        check_grouping(self._exchange(0).grouping, [column.name for column in columns])
+        self._check_windows(0, columns)
+
+    def _check_windows(self, at: int, columns: tuple[Column, ...], agreed: bytes = b"", *, step: str = "") -> None:
+        """Raise ``MusterError`` where rows with these columns lack what is asked of the windows that keep them."""
+        window, behind = self.run.job.exchanges[at].by.window, self.run.job.exchanges[at + 1 :]
+        if window is not None and behind and self.kept.checked.get(at) != (columns, agreed):
+            self.kept.checked[at] = columns, agreed
+            if questions := check_windows_of(behind[0].by, window, columns, agreed, step=step):
+                self.asker.ask(questions)
+
+    def _settled(self, number: int, paths: tuple[str, ...]) -> tuple[tuple[Column, ...], bytes]:
+        columns, agreed = super(EpochStages, self)._settled(number, paths)
+        if number % 2 and agreed:
+            step = self.run.job.chains[number // 2].steps[-1].name
+            self._check_windows(number // 2, columns, agreed, step=step)
+        return columns, agreed
 
     def _expected(self, number: int, known: events.Exchanged) -> Schema | None:
         """Have the output look as in the epochs before."""

@@ -171,7 +171,7 @@ class Epochs(TaskPhase):
                 raise ValueError("stages without a log of states")
             attempt = replace(self.attempt, tries_before=self.number)
             windows = WindowClocks(self.run.job, self.past.states.windows if self.past.states else {})
-            kept = BetweenEpochs(self.log, windows)
+            kept = BetweenEpochs(self.log, windows, {})
             self._stages = EpochStages(attempt, Past(), self.asker, self.past, kept, keep_types=self._keep_types)
         return self._stages
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from muster._formats.inputs import Inputs
 from muster._formats.lanes import already_there, check_columns, check_key
-from muster._model import Column, Grouping, Measure
+from muster._model import Column, Grouping, Measure, Window
 from muster.errors import UsageError
 
 
@@ -21,6 +21,22 @@ class CheckMeasures(NamedTuple):
         from muster._worker.aggregates.kinds import check, schema_of
 
         check(self.measures, self.columns, schema_of(self.agreed))
+
+
+class CheckMeasuresSoFar(NamedTuple):
+    """Ask the same of columns of which more rows are to come: what has held nothing yet may hold anything."""
+
+    measures: tuple[Measure, ...]
+    columns: tuple[Column, ...]
+    agreed: bytes
+    """Arrow's schema of the rows, where steps have made them."""
+
+    def answer(self) -> None:
+        """Raise ``DataError`` where a column that holds something has not."""
+        from muster._worker.aggregates.kinds import check, has_type
+
+        empty = {column.name for column in self.columns if not has_type(column, self.agreed)}
+        check([one for one in self.measures if not empty & {*one.columns}], self.columns, self.agreed)
 
 
 class CheckTimes(NamedTuple):
@@ -56,17 +72,35 @@ def check_window(grouping: Grouping, inputs: Inputs, ask: Callable[[Sequence[Any
     """Raise ``UsageError`` where rows of the input cannot be cut into windows, or grouped by what they have besides."""
     if (window := grouping.window) is None:
         return
-    names = [column.name for column in inputs.columns]
+    _check_names(grouping, window, [column.name for column in inputs.columns])
+    check_measures(_of_rows(grouping, window), inputs, ask)
+    if window.time and any(part.rows for part in inputs.surveyed):
+        ask([CheckTimes(window.time, inputs.columns, inputs.agreed)])
+
+
+def check_windows_of(
+    grouping: Grouping, window: Window, columns: tuple[Column, ...], agreed: bytes, *, step: str = ""
+) -> list[CheckMeasuresSoFar]:
+    """Raise ``UsageError`` where rows with these columns cannot be cut into windows, or grouped; give what to ask."""
+    _check_names(grouping, window, [column.name for column in columns], step=step)
+    measures = _of_rows(grouping, window).measures
+    return [CheckMeasuresSoFar(measures, columns, agreed)] if measures else []
+
+
+def _check_names(grouping: Grouping, window: Window, names: Sequence[str], *, step: str = "") -> None:
+    """Raise ``UsageError`` where a column is missing, or is there already."""
     if window.time:
-        check_columns([window.time], names, what="to take the times of rows from")
+        check_columns([window.time], names, what="to take the times of rows from", step=step)
     for name in window.columns:
         if name in names:
             raise UsageError(already_there(name))
-    check_grouping(grouping, [*names, *window.columns])
-    of_input = (one for one in grouping.measures if not {*window.columns} & {*one.columns})
-    check_measures(grouping._replace(measures=tuple(of_input)), inputs, ask)
-    if window.time and any(part.rows for part in inputs.surveyed):
-        ask([CheckTimes(window.time, inputs.columns, inputs.agreed)])
+    check_grouping(grouping, [*names, *window.columns], step=step)
+
+
+def _of_rows(grouping: Grouping, window: Window) -> Grouping:
+    """Leave out the measures of what windows add."""
+    measures = (one for one in grouping.measures if not {*window.columns} & {*one.columns})
+    return grouping._replace(measures=tuple(measures))
 
 
 def key_of(names: Sequence[str], columns: Sequence[Column]) -> tuple[Column, ...]:

@@ -63,6 +63,11 @@ def frame_of(columns: Sequence[Column], agreed: bytes, rows: Sequence[pa.Array] 
     return to_pandas(table, np.arange(len(table)), tuple(columns), header=True)
 
 
+def has_type(column: Column, agreed: bytes) -> bool:
+    """Tell whether a column has a type already: one without any value has none."""
+    return bool(column.kinds or column.fixed or agreed) and not _is.is_null(table_of([column], agreed).column(0).type)
+
+
 def sort_of(column: Column, agreed: bytes) -> str:
     """Say what a column holds."""
     kind = table_of([column], agreed).column(0).type
