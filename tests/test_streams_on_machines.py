@@ -77,7 +77,8 @@ with temporary_files_in(here):
     means = Means(access=lambda: access_to(engine, workers=2)) if engine else Means()
     is_over = lambda: engine is None or engine.kills == most
     threading.Thread(target=bring, args=(is_over,), daemon=True).start()
-    start(pipeline, {} if engine else {"workers": 0}, watch=lambda _: None, remark=print, means=means)
+    options = {} if engine else {"workers": 1}  # in this process, what bring reads would be taken for the steps' files
+    start(pipeline, options, watch=lambda _: None, remark=print, means=means)
     left = [path for one in engine.machines.values() for path in one.files if path.suffix == ".block"]
     assert len(left) <= most, left  # a worker that is killed may just have left one that nobody has heard of
 """
