@@ -380,6 +380,7 @@ class _Flow:
         while self._sinks.is_moving():
             self._wait()
             self._look()
+        self._look()  # at what may have ended it meanwhile
         return self._ended()
 
     def _ended(self) -> Result:
