@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from muster._clouds.base import Access
-from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, UnreadError
+from muster._engines.base import Began, Done, Failed, Joined, Left, Lost, Message, NobodyLeftError, UnreadError
 from muster._engines.bell import Bell
 from muster._engines.cores.engine import CoresEngine
 from muster._engines.on_ray.freight import Freight
@@ -106,6 +106,8 @@ class FarMachines:
     def __init__(self, *, machines: int, workers: int) -> None:
         self.machines: dict[str, FarMachine] = {}
         self._workers = workers
+        self._left: set[str] = set()
+        """Machines that were drained, and whose workers have left."""
         self._numbers = count(1)
         self.stage = ""
         """That of the last briefing."""
@@ -132,7 +134,10 @@ class FarMachines:
     def leave(self, name: str) -> None:
         """Pull a machine's plug for good."""
         machine = self.machines.pop(name)
-        self._ears.unregister(machine.engine)
+        if name in self._left:
+            self._left.remove(name)
+        else:
+            self._ears.unregister(machine.engine)
         machine.engine.close()
         self._introduce()
         why = "its machine is gone"
@@ -174,11 +179,22 @@ class FarMachines:
         told, self._untold = self._untold, []
         self._bell.hush()
         for machine in self.machines.values():
-            told += map(machine.heard, machine.engine.messages())
+            if machine.name not in self._left:
+                told += self._heard(machine)
+        if not told and len(self._left) == len(self.machines):
+            raise NobodyLeftError
         return told
 
+    def _heard(self, machine: FarMachine) -> list[Message]:
+        try:
+            return [*map(machine.heard, machine.engine.messages())]
+        except NobodyLeftError:  # it was drained; what it keeps can be read still
+            self._left.add(machine.name)
+            self._ears.unregister(machine.engine)
+            return []
+
     def slots(self) -> Mapping[str, Slots]:
-        return {name: next(iter(one.engine.slots().values())) for name, one in self.machines.items()}
+        return {name: slots for name, one in self.machines.items() for slots in one.engine.slots().values()}
 
     def brief(self, briefing: bytes) -> None:
         sent: Any = pickle.loads(briefing)  # noqa: S301 (this process's own)

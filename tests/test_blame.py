@@ -107,6 +107,17 @@ def test_a_time_limit_is_for_loading_too_which_stops_the_run_and_names_the_funct
     assert "longer than the time limit" in end.err
 
 
+def test_no_row_pays_for_what_is_loaded_anew_after_a_death(place: Place) -> None:
+    place.rows(40)
+    place.function(
+        "if (df['n'] == 23).any():\n    os._exit(9)\nreturn df",
+        before="if os.path.exists('loaded'):\n    threading.Event().wait(0.4)\nopen('loaded', 'w').close()",
+    )
+    end = place.run("--workers", "1", "--timeout", "200ms", "--batch-rows", "4")
+    assert_all_but(place, end, [23], count=40)
+    assert "status 9" in place.rejects[0]["error"]
+
+
 def test_a_function_that_kills_its_worker_when_it_is_loaded_is_named(place: Place) -> None:
     place.function("return df", before="os.kill(os.getpid(), signal.SIGKILL)")
     end = place.run("--workers", "1")

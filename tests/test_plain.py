@@ -398,6 +398,7 @@ EXCHANGE = Exchange(Grouping(("k",)), StageKind.GROUPING, StoredStates("log", 1)
         *(None, STATES[:-1], STATES + b"x", STATES.replace(b"pickle", b"packed"), b"MST1" + STATES[4:]),
         *(record(*place, b"", is_whole=True, keys=KeyCount(0, is_of_all=True))[1] for place in ((1, 6), (3, 5))),
     ],
+    ids=["none", "cut", "longer", "other bytes", "another version", "another lane", "another stage"],
 )
 def test_states_that_a_task_cannot_have_are_refused(data: bytes | None) -> None:
     outcome = OUTCOME._replace(states=PIECE._replace(name="2-7.states"))

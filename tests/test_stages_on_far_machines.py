@@ -169,3 +169,25 @@ def test_any_number_of_machines_gives_the_same_bytes_and_none_keeps_rows_that_no
     assert engine.stages == {"0", "1", "2", "3", "4", "5"}
     assert not engine.left
     assert not engine.foreign, "what muster reads itself is taken for what the functions read"
+
+
+class Drained(FarMachines):
+    """Drains a machine when the third stage begins, which reads what that machine keeps."""
+
+    def brief(self, briefing: bytes) -> None:
+        super().brief(briefing)
+        if self.stage == "2":
+            self.drain("m1")
+
+
+def test_what_a_machine_keeps_is_read_still_when_it_takes_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame, made = written_in(tmp_path), dict[str, Any]()
+    (tmp_path / "pace").write_text("0")
+    exec(APP, made)  # noqa: S102 (of a test)
+    with temporary_files_in(tmp_path):
+        means = Means(access=lambda: access_to(Drained(machines=2, workers=1), workers=2))
+        start(made["pipeline"](), {"part_bytes": 1_500}, watch=lambda _: None, remark=lambda _: None, means=means)
+    assert (tmp_path / "out.csv").read_text() == by_pandas(frame)

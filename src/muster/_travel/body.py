@@ -31,12 +31,12 @@ class ParcelBody:
     """The worker body on a machine of its own: it opens parcels for the one worker body, and packs what that wrote."""
 
     def __init__(self) -> None:
-        """Make a folder for parcels."""
-        self._folder = Path(tempfile.mkdtemp(prefix="muster-"))
+        """Make a folder for parcels, beside what was sent: with that it goes where this worker is killed."""
+        self._mirror = Mirror(World.here().mirror)
+        self._folder = Path(tempfile.mkdtemp(prefix="parcels-", dir=Path(self._mirror.root).parent))
         self._parts = self._folder / "parts"
         self._parts.mkdir()
         self._body = TaskBody()
-        self._mirror = Mirror(World.here().mirror)
         self._formats: tuple[str, ...] = ()
         self._kept = kept_folder(self._mirror.root)
         self._log: Path | None = None

@@ -28,8 +28,8 @@ def blank(briefing: Briefing, task: Task, exchange: Exchange) -> Outcome:
     made: list[str] = []
     try:
         for step in exchange.steps:
+            function: Any = loading.load(step)
             with TimeLimit(briefing.timeout):
-                function: Any = loading.load(step)
                 rows = frame if isinstance(function, agg) or not made else frame.drop(columns=made)
                 frame = _called(function, step, rows)
             made = [*function.functions] if isinstance(function, KeyColumns) else []

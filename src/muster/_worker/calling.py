@@ -150,10 +150,7 @@ class Caller:
 
     def _begin(self, rows: Rows) -> list[Callable[[Any], object]]:
         """Load all steps, and have random numbers begin with those that belong to these rows."""
-        functions = []
-        for target in self._briefing.steps:
-            with TimeLimit(self._briefing.timeout):
-                functions.append(loading.load(target))
+        functions = [loading.load(target) for target in self._briefing.steps]
         loading.sow(self._briefing.steps, self._file, int(rows.numbers[0]) if len(rows.numbers) else -1)
         return functions
 

@@ -53,8 +53,7 @@ class GroupCaller(OneStepCaller):
         return reply_in_time(result, use=self._briefing.format)
 
     def _loaded(self) -> Callable[..., object]:
-        with TimeLimit(self._briefing.timeout):
-            function = loading.load(self._target)
+        function = loading.load(self._target)
         self._kind, self._takes_key = frames.wants(function), takes_key(function)
         self._function = function
         return function

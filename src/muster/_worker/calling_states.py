@@ -53,9 +53,8 @@ class StateCaller(OneStepCaller):
         super().__init__(briefing, memory)
         self._grouping = exchange.grouping
         self._has_key = bool(exchange.grouping.columns)
-        with TimeLimit(briefing.timeout):
-            self._function: Callable[..., object] = loading.load(self._target)
-            self.make_state: Callable[[], Any] = arguments.state_of(self._target)
+        self._function: Callable[..., object] = loading.load(self._target)
+        self.make_state: Callable[[], Any] = arguments.state_of(self._target)
         self._kind = frames.wants(self._function)
         self.gate = self._function if isinstance(self._function, Gate) else None
         """The step, where it keeps the windows of a stream."""
