@@ -129,6 +129,8 @@ def signature(name: str, function: ast.FunctionDef | ast.ClassDef) -> str:
     """Write a signature, one parameter a line where there are many."""
     assert isinstance(function, ast.FunctionDef)  # noqa: S101 (of a class there are fields)
     function.args.args = [one for one in function.args.args if one.arg not in {"self", "cls"}]
+    if function.args.vararg and function.args.vararg.arg.startswith("_"):  # what is only taken to be refused
+        function.args.vararg = None
     parts = split(ast.unparse(function.args))
     is_made = function.name == "__init__"
     returns = f" -> {plain(ast.unparse(function.returns))}" if function.returns and not is_made else ""

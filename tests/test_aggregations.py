@@ -356,6 +356,12 @@ def test_what_cannot_be_worked_out_is_refused_in_words(sales: Path, outputs: dic
     assert not (sales.parent / "out.csv").exists()
 
 
+@pytest.mark.parametrize("outputs", [{"amount": "sum"}, "sum", ["sum", "mean"]])
+def test_outputs_without_names_are_told_how_to_be_written(sales: Path, outputs: object) -> None:
+    with pytest.raises(UsageError, match=r"each output has a name.*agg\(amount=\('amount', 'sum'\)\)"):
+        muster.read_csv(sales).group_by("user").agg(outputs)
+
+
 def by_item(df: pd.DataFrame) -> pd.DataFrame:
     return df.assign(kind=df["item"].str[-1], half=df["amount"] / 2)
 

@@ -63,6 +63,8 @@ def test_any_bytes_give_the_same_frames_and_the_same_fault_however_they_are_cut(
 def test_a_frame_that_is_too_large_is_refused_at_once_with_both_sizes_and_what_it_looks_like() -> None:
     for framing, data, said in (
         ("length", b"GET / HTTP/1.1\r\n", "1,195,725,856 bytes, and 40 are the most that is taken; it begins as text"),
+        ("length", b'\x01muster1 {"stream": "s"}\n', "it begins as a hello does: are the sender's frames lines?"),
+        ("length", b"\x16\x03\x01\x02\0\x01", "it begins as TLS does"),
         ("length", b"\0\0\0\x29", "41 bytes, and 40 are the most"),
         ("lines", b"a" * 41, "a line has more than the 40 bytes"),
     ):

@@ -197,6 +197,19 @@ def test_a_new_connection_of_a_stream_takes_it_over_from_one_that_may_be_dead(tm
     assert rows_of(tmp_path / "out.csv") == rows(10)
 
 
+def test_a_connection_whose_stream_has_ended_is_over_once_the_sender_has_closed_it(tmp_path: Path) -> None:
+    with listening(tmp_path, "-o", "out.csv") as receiver:
+        for _ in range(2):  # the same stream, as where the same command is typed again
+            sender = receiver.talk({"stream": "s", "header": "id,name"})
+            sender.say(*rows(5), END)
+            while not sender.hear().get("ended"):
+                pass
+            sender.connection.shutdown(socket.SHUT_WR)
+            while sender.connection.recv(1000):  # another answer may be on its way; the receiver then closes, too
+                pass
+        assert "another connection" not in receiver.stop()[2]
+
+
 def test_a_sender_that_never_reads_delays_nobody_and_its_rows_are_kept(tmp_path: Path) -> None:
     with listening(tmp_path, "-o", "out.csv", "--rows", "60010") as receiver:
         deaf = receiver.talk()

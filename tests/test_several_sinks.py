@@ -6,7 +6,10 @@ import random
 import shutil
 from pathlib import Path
 
+import pytest
+
 import dying
+import muster
 import own_ends
 from conftest import Muster
 from ends import HOST, listening
@@ -190,3 +193,18 @@ def test_an_output_that_comes_late_or_leaves_is_refused_unless_it_has_moved(tmp_
     written(tmp_path, *first)
     assert muster("run", "pipeline.py", "--workers", "0").code == 0
     assert [path.name for path in outbox.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("source", "send"),
+    [
+        ("listen_tcp('9000')", "send_tcp('127.0.0.1:9000')"),
+        ("follow_redis('redis://127.0.0.1:1', 'a')", "send_redis('redis://127.0.0.1:1', 'a')"),
+        ("follow_kafka('127.0.0.1:1', 'a')", "send_kafka('127.0.0.1:1', 'a')"),
+    ],
+)
+def test_rows_are_not_sent_to_where_they_come_from(source: str, send: str) -> None:
+    with pytest.raises(muster.UsageError, match=r"these rows come from .*, so each row would come in again"):
+        eval(f"muster.{source}.{send}", {"muster": muster})  # noqa: S307 (of this test)
+    other = send.replace("a'", "b'").replace("9000", "9001")
+    eval(f"muster.{source}.{other}", {"muster": muster})  # noqa: S307 (likewise)

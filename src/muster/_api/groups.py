@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from muster._api.given import check_function
-from muster._api.measures import asked_of
+from muster._api.measures import asked_of, check_named
 from muster._api.windows import WindowAsked, windowed
 from muster._dialects.values import flag
 from muster._model import Grouping, Keyed, Target
@@ -96,7 +96,7 @@ class Groups(Generic[P]):
         return self._with(targets.of_groups(target), self.grouping._replace(sort=flag("sort", sort)))
 
     @from_the_callers_line
-    def agg(self, *, sort: bool = False, **outputs: Any) -> P:  # noqa: ANN401 (pandas' names, or pairs)
+    def agg(self, *_unnamed: object, sort: bool = False, **outputs: Any) -> P:  # noqa: ANN401 (pandas' names, or pairs)
         """Work out sums and the like of each group: one row for each key, and a column for each name that is given.
 
         ``n="count"`` counts rows; ``total=("amount", "sum")`` names a column and what is worked out of it, as in
@@ -106,6 +106,7 @@ class Groups(Generic[P]):
         them. Neither a group nor the input has to fit into memory. ``mean=(["price", "weight"], WeightedMean)`` names
         an aggregation of your own: a :class:`muster.Aggregation`, or what has its four methods.
         """
+        check_named(_unnamed)
         by, is_sorted = self.grouping, flag("sort", sort)
         measures, own = asked_of(outputs, key=by.named)
         target = targets.parse_target(_AGG)

@@ -39,6 +39,15 @@ def asked_of(outputs: Mapping[str, object], *, key: Sequence[str]) -> Aggregatio
     return Aggregations(measures, {one.output: pairs[one.output][1] for one in measures if not one.how})
 
 
+def check_named(unnamed: Sequence[object]) -> None:
+    """Raise ``UsageError`` where outputs have no names, as pandas takes them, too."""
+    if unnamed:
+        raise UsageError(
+            f"agg({unnamed[0]!r}): each output has a name. Where pandas takes agg({{'amount': 'sum'}}), write"
+            " agg(amount=('amount', 'sum'))."
+        )
+
+
 def _as_pair(output: str, asked: Any) -> Any:  # noqa: ANN401 (whatever a caller gives)
     """Take a ``pd.NamedAgg``, which pandas 3.1 makes no tuple any more, as the pair that it stands for."""
     if type(asked).__name__ != "NamedAgg" or not hasattr(asked, "aggfunc"):

@@ -4,14 +4,17 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from muster._api.given import path_of
 from muster._api.options import check_framing, check_whole
-from muster._job import Encoding, Follow, SendTcp, WriteTo
+from muster._job import Encoding, Follow, ListenTcp, ReadFrom, SendTcp, WriteTo
 from muster._model import Target
 from muster._user_code import arguments, targets
 from muster.errors import UsageError
+
+if TYPE_CHECKING:
+    from muster._streams.endpoints import Endpoint
 
 P = TypeVar("P")
 EncodeRow = Callable[[Mapping[str, Any]], bytes]
@@ -27,9 +30,7 @@ _FILES: Final = {**_TEXT, "parquet": "parquet"}
 
 def over_tcp(pipeline: P, send: SendTcp, *, encode: str | EncodeRow, folder: str | PathLike[str] | None) -> P:
     """Have a pipeline send its rows. Raises ``UsageError`` for what cannot be sent, or not so."""
-    from muster._streams.endpoints import SINK_PORT, Endpoint
-
-    endpoint = Endpoint.of(send.place, port=SINK_PORT, flag="send_tcp")
+    endpoint = _endpoint(send)
     check_framing(send.framing)
     if send.token and send.is_plain:
         raise UsageError("token= and plain=True: a token is shown in the hello, and a plain receiver gets none.")
@@ -90,6 +91,7 @@ def _going_on(
             " can be sent: muster send FILE --to HOST:PORT."
         )
     check_whole("spool_bytes", sink.spool_bytes, least=1)
+    _check_is_no_loop(one.follow.source, sink)
     called = _in_files(named)
     if any(called == other.called for other in one.follow.sinks):
         how = " Tell two sinks of one class apart by name=." if sink.call.startswith("write_to(") else ""
@@ -106,6 +108,30 @@ def _going_on(
         folder=own_folder or one.follow.folder,
     )
     return _with_output(one, one.output or f"{own_folder or called}/", follow, call=sink.call, form=form)  # type: ignore[no-any-return]
+
+
+def _check_is_no_loop(source: ListenTcp | ReadFrom | None, sink: SendTcp | WriteTo) -> None:
+    """Raise ``UsageError`` where rows go to the place that they come from."""
+    if isinstance(source, ListenTcp) and isinstance(sink, SendTcp):
+        is_loop = _endpoint(source) == _endpoint(sink)
+    elif isinstance(source, ReadFrom) and isinstance(sink, WriteTo):
+        is_loop = (source.by.replace("follow_", "send_"), source.name) == (sink.by, sink.name)
+    else:
+        return
+    if is_loop:
+        raise UsageError(
+            f"{sink.call}: these rows come from {source.call}, so each row would come in again, for ever. Name another"
+            " place for one of them."
+        )
+
+
+def _endpoint(end: ListenTcp | SendTcp) -> "Endpoint":
+    """Understand where an end of TCP is. Raises ``UsageError``."""
+    from muster._streams.endpoints import SINK_PORT, SOURCE_PORT, Endpoint
+
+    if isinstance(end, ListenTcp):
+        return Endpoint.of(end.place, port=SOURCE_PORT, flag="listen_tcp")
+    return Endpoint.of(end.place, port=SINK_PORT, flag="send_tcp")
 
 
 def _in_files(name: str) -> str:

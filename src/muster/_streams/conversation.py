@@ -146,10 +146,17 @@ class Conversation(asyncio.Protocol):
             return
         if self._is_read or answer.error:
             self.transport.write(encoded([answer.payload()], self._listening.framing))
-            if answer.is_ended and self._is_at_eof:
-                self.transport.close()
+            if answer.is_ended and self._has_ended:
+                self._leave()
         else:
             self._unsaid = answer
+
+    def _leave(self) -> None:
+        """Be of no stream any more: nothing more comes of it, and all is said. It is over once the sender closes it."""
+        self._inbox.leave(self._stream, self)
+        self._stream = ""
+        if self._is_at_eof and self.transport is not None:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self._is_read = False

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
+from .hello import MARK
+
 END: Final = b"\x04"
 """The payload of the frame that ends a stream."""
 
@@ -16,6 +18,9 @@ LARGEST: Final = 16 << 20
 
 _HEADER: Final = 4
 """Bytes, as in the seed system: a big-endian length."""
+
+_TLS: Final = b"\x16\x03"
+"""How the handshake of TLS begins (RFC 8446, 5.1): its kind, and the version that all versions say."""
 
 _LENGTH: Final = struct.Struct(">I")
 _USUAL: Final = 4096
@@ -133,6 +138,10 @@ def half(decoder: Decoder) -> str:
 
 def _oversized(length: int, largest: int, begins: bytes) -> str:
     said = f"a frame says that it has {length:,} bytes, and {largest:,} are the most that is taken"
+    if MARK.startswith(begins):
+        return f"{said}; it begins as a hello does: are the sender's frames lines? Both ends need the same framing"
+    if begins.startswith(_TLS):
+        return f"{said}; it begins as TLS does: does the sender speak TLS, and this end not?"
     if begins.isascii() and begins.decode().isprintable():
         return f"{said}; it begins as text does ({begins.decode()!r}): are its frames lines?"
     return said

@@ -281,7 +281,9 @@ class Sender:
         except _ClosedError:
             raise
         except (_BrokenError, OSError) as error:
-            hint = "" if self._to.tls else f"; if it speaks TLS, say {self._to.option('tls')}"
+            other = "lines" if self._to.framing == "length" else "length"
+            hint = f"; if its frames are of another kind, say {self._to.option('framing', other)}"
+            hint += "" if self._to.tls else f"; if it speaks TLS, say {self._to.option('tls')}"
             raise _BrokenError(f"it closed the connection without an answer to the hello{hint}") from error
         except TimeoutError as error:
             why = f"does not answer the hello within {duration(_ANSWER_SECONDS)}"
