@@ -177,6 +177,7 @@ NOT_OURS = {
         "create",
         "group",
         "operation",
+        "resource-pattern-type",
         "topic",
         "transactional-id",
     ),  # Kafka's
