@@ -271,5 +271,7 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         scratch = Path(json.loads((folder / "local.json").read_text())["scratch"])
         before = {path.name for path in (scratch / "m1").iterdir()}
         yield replace(found, shares_files=False)
+        why = folder / "m1" / "end"
+        assert not why.exists(), f"the machine has ended by itself: {why.read_text()}"
         assert {path.name for path in (scratch / "m1").iterdir()} - before <= {"muster-sent"}
     assert not scratch.exists()
