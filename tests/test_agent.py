@@ -1,5 +1,6 @@
 """The agent of a machine alone: what it starts ends with its lease, whatever becomes of it or of its watchdog."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -97,7 +98,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
     yield call
     for machine in machines:
         for pid in machine.living():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended with the one before it
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(machine.scratch, ignore_errors=True)
 
 
