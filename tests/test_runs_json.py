@@ -1,9 +1,10 @@
-"""What ``muster runs --json`` says of a run, by name."""
+"""What ``muster runs --json`` says of a run, by name; and in which order runs are known."""
 
 import json
 from pathlib import Path
 
 from conftest import Muster
+from muster._run.beginning.recognition import new_id
 
 
 def test_functions_and_files_of_a_run_have_names(muster: Muster, tmp_path: Path) -> None:
@@ -19,3 +20,11 @@ def test_functions_and_files_of_a_run_have_names(muster: Muster, tmp_path: Path)
     ]
     assert run["target"] == [["process"]]
     assert [list(file.values()) for file in run["files"]] == run["inputs"]
+
+
+def test_runs_that_begin_in_one_second_are_known_in_their_order() -> None:
+    until_its_random_end = len("20260301-120000-0000")
+    ids = [new_id() for _ in range(5000)]
+    begun = [run[:until_its_random_end] for run in ids]
+    assert begun == sorted(begun)
+    assert len({*begun}) > len({run[:15] for run in ids}), "no two of a second are told apart by when they began"

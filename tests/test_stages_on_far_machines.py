@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -153,19 +153,29 @@ class Tidy(FarMachines):
         super().close()
 
 
+Machines = TypeVar("Machines", bound=FarMachines)
+
+
+def done_by(make: Callable[[], Machines]) -> Machines:
+    """Do the job in the working folder on some machines; check what comes of it."""
+    folder, made = Path.cwd(), dict[str, Any]()
+    frame = written_in(folder)
+    (folder / "pace").write_text("0")
+    exec(APP, made)  # noqa: S102 (of a test)
+    with temporary_files_in(folder):
+        engine = make()
+        means = Means(access=lambda: access_to(engine, workers=2))
+        start(made["pipeline"](), {"part_bytes": 1_500}, watch=lambda _: None, remark=lambda _: None, means=means)
+    assert (folder / "out.csv").read_text() == by_pandas(frame)
+    return engine
+
+
 @pytest.mark.parametrize(("machines", "workers"), [(1, 1), (2, 2)])
 def test_any_number_of_machines_gives_the_same_bytes_and_none_keeps_rows_that_nobody_reads_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machines: int, workers: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    frame, made = written_in(tmp_path), dict[str, Any]()
-    (tmp_path / "pace").write_text("0")
-    exec(APP, made)  # noqa: S102 (of a test)
-    with temporary_files_in(tmp_path):
-        engine = Tidy(machines=machines, workers=workers)
-        means = Means(access=lambda: access_to(engine, workers=machines * workers))
-        start(made["pipeline"](), {"part_bytes": 1_500}, watch=lambda _: None, remark=lambda _: None, means=means)
-    assert (tmp_path / "out.csv").read_text() == by_pandas(frame)
+    engine = done_by(lambda: Tidy(machines=machines, workers=workers))
     assert engine.stages == {"0", "1", "2", "3", "4", "5"}
     assert not engine.left
     assert not engine.foreign, "what muster reads itself is taken for what the functions read"
@@ -184,10 +194,4 @@ def test_what_a_machine_keeps_is_read_still_when_it_takes_nothing_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    frame, made = written_in(tmp_path), dict[str, Any]()
-    (tmp_path / "pace").write_text("0")
-    exec(APP, made)  # noqa: S102 (of a test)
-    with temporary_files_in(tmp_path):
-        means = Means(access=lambda: access_to(Drained(machines=2, workers=1), workers=2))
-        start(made["pipeline"](), {"part_bytes": 1_500}, watch=lambda _: None, remark=lambda _: None, means=means)
-    assert (tmp_path / "out.csv").read_text() == by_pandas(frame)
+    done_by(lambda: Drained(machines=2, workers=1))

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from muster._api.given import path_of
 from muster._api.options import check_framing, check_whole
@@ -12,9 +12,6 @@ from muster._job import Encoding, Follow, ListenTcp, ReadFrom, SendTcp, WriteTo
 from muster._model import Target
 from muster._user_code import arguments, targets
 from muster.errors import UsageError
-
-if TYPE_CHECKING:
-    from muster._streams.endpoints import Endpoint
 
 P = TypeVar("P")
 EncodeRow = Callable[[Mapping[str, Any]], bytes]
@@ -30,7 +27,9 @@ _FILES: Final = {**_TEXT, "parquet": "parquet"}
 
 def over_tcp(pipeline: P, send: SendTcp, *, encode: str | EncodeRow, folder: str | PathLike[str] | None) -> P:
     """Have a pipeline send its rows. Raises ``UsageError`` for what cannot be sent, or not so."""
-    endpoint = _endpoint(send)
+    from muster._streams.endpoints import endpoint_of
+
+    endpoint = endpoint_of(send)
     check_framing(send.framing)
     if send.token and send.is_plain:
         raise UsageError("token= and plain=True: a token is shown in the hello, and a plain receiver gets none.")
@@ -113,7 +112,9 @@ def _going_on(
 def _check_is_no_loop(source: ListenTcp | ReadFrom | None, sink: SendTcp | WriteTo) -> None:
     """Raise ``UsageError`` where rows go to the place that they come from."""
     if isinstance(source, ListenTcp) and isinstance(sink, SendTcp):
-        is_loop = _endpoint(source) == _endpoint(sink)
+        from muster._streams.endpoints import endpoint_of
+
+        is_loop = endpoint_of(source) == endpoint_of(sink)
     elif isinstance(source, ReadFrom) and isinstance(sink, WriteTo):
         is_loop = (source.by.replace("follow_", "send_"), source.name) == (sink.by, sink.name)
     else:
@@ -123,15 +124,6 @@ def _check_is_no_loop(source: ListenTcp | ReadFrom | None, sink: SendTcp | Write
             f"{sink.call}: these rows come from {source.call}, so each row would come in again, for ever. Name another"
             " place for one of them."
         )
-
-
-def _endpoint(end: ListenTcp | SendTcp) -> "Endpoint":
-    """Understand where an end of TCP is. Raises ``UsageError``."""
-    from muster._streams.endpoints import SINK_PORT, SOURCE_PORT, Endpoint
-
-    if isinstance(end, ListenTcp):
-        return Endpoint.of(end.place, port=SOURCE_PORT, flag="listen_tcp")
-    return Endpoint.of(end.place, port=SINK_PORT, flag="send_tcp")
 
 
 def _in_files(name: str) -> str:

@@ -85,7 +85,6 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     check_whole("connections", connections, least=1)
     if isinstance(idle, bool) or not isinstance(idle, int | float) or not idle > 0:
         raise UsageError(f"idle={idle!r}: it must be a number of seconds, more than 0.")
-    check_place(place)
     names = named_columns(columns)
     listen = ListenTcp(
         place,
@@ -97,6 +96,9 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
         *starmap(path_of, (("tls_cert", tls_cert), ("tls_key", tls_key), ("token", token))),
         has_payloads=decode != "csv",
     )
+    from muster._streams.endpoints import endpoint_of
+
+    endpoint_of(listen)
     follow = Follow(checked_every(every), listen)
     if decode != "csv":
         begun = Pipeline((place or ":",), follow=follow)
@@ -133,13 +135,6 @@ def read_from(  # noqa: PLR0913 (each is given by its name)
     check_whole("spool_bytes", spool_bytes, least=1)
     asked = ReadFrom(source, called, named_columns(columns), spool_bytes)
     return Pipeline((called,), options=options_of(options, dtype), follow=Follow(checked_every(every), asked))
-
-
-def check_place(place: str) -> None:
-    """Raise ``UsageError`` where that is no host and port to listen on."""
-    from muster._streams.endpoints import SOURCE_PORT, Endpoint
-
-    Endpoint.of(place, port=SOURCE_PORT, flag="listen_tcp")
 
 
 def named_columns(columns: Sequence[str] | None) -> tuple[str, ...]:

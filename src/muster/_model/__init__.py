@@ -20,7 +20,7 @@ from .groups import (
     chains_of,
     keyed_as_said,
 )
-from .inputs import KEY, NOTHING, PAYLOAD, PLACE, WRITTEN, Column, LocalCopy, Part, Source, Stored
+from .inputs import END, KEY, NOTHING, PAYLOAD, PLACE, WRITTEN, Column, LocalCopy, Part, Source, Stored
 from .measures import Load, Seconds, StepMeasure
 from .outcomes import FailedGroup, Fault, Outcome, Outcomes, Reason, Warned
 from .pieces import Piece, PieceLocation, Span
@@ -43,6 +43,7 @@ from .windows import (
 )
 
 __all__ = [
+    "END",
     "FOR_EVER",
     "KEY",
     "LACKED",

@@ -6,6 +6,9 @@ from typing import Final, NamedTuple, Self
 KEY: Final = "key"
 """The column of what goes along with a payload that a step has made of a row."""
 
+END: Final = b"\x04"
+"""The payload that ends a stream over TCP, and is no row."""
+
 PAYLOAD: Final = "payload"
 """The column of what came to a stream and is no row of CSV yet, in base64: the first step makes rows of it."""
 

@@ -120,9 +120,9 @@ class NumberedParts:
         if self._has_folder:
             self._publish_part(committed, is_new=is_new)
         self._publish_rejects(committed)
-        if self._has_folder and committed.part:
-            _append(self._manifest, _line(committed), at=committed.manifest_at)
         if self._has_folder:
+            if committed.part:
+                _append(self._manifest, _line(committed), at=committed.manifest_at)
             sync(self._folder)
         if committed.part:
             for taker in self._takers:

@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Final, cast
 
-from .frames import END, Decoder, decoder, encoded, half
+from muster._model import END
+
+from .frames import Decoder, decoder, encoded, half
 from .hello import MARK, Answer, Hello, HelloError
 from .inbox import Inbox
 from .lines import split_header

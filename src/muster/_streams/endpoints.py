@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from muster._job import ListenTcp, SendTcp
 from muster._private.secrets import hide
 from muster._words import text_of
 from muster.errors import UsageError
@@ -64,6 +65,13 @@ class Endpoint(NamedTuple):
         if number and not int(number) and flag in _TO:
             raise UsageError(f"{flag} {text}: nobody listens on port 0. Type the port that muster receive has told.")
         return cls(host.strip() or HERE, int(number or port))
+
+
+def endpoint_of(end: ListenTcp | SendTcp) -> Endpoint:
+    """Say where rows come, or go, by what a pipeline asks for. Raises ``UsageError`` for what is no place."""
+    if isinstance(end, ListenTcp):
+        return Endpoint.of(end.place, port=SOURCE_PORT, flag="listen_tcp")
+    return Endpoint.of(end.place, port=SINK_PORT, flag="send_tcp")
 
 
 def read_token(path: str, *, endpoint: Endpoint, is_sealed: bool, in_python: bool = False) -> str:

@@ -10,9 +10,6 @@ from typing import Final, Literal, Protocol
 
 from .hello import MARK
 
-END: Final = b"\x04"
-"""The payload of the frame that ends a stream."""
-
 LARGEST: Final = 16 << 20
 """Bytes that a payload may have, unless somebody says otherwise."""
 

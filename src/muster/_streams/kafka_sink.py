@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from muster.errors import UsageError
 
 from .kafka_client import ANSWERS_WITHIN, Topic
-from .rows_of_fields import as_csv, cell, payload_of
+from .rows_of_fields import as_csv, cell
+from .values import payload_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer, TopicPartition

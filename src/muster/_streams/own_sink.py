@@ -13,7 +13,7 @@ from muster.errors import EngineError
 from .outbox import Outbox, OutboxPart
 from .outbox_sink import OutboxSink
 from .own_code import AwayError, OwnCode
-from .rows_of_fields import payload_of
+from .values import payload_of
 
 
 class OwnSink(OutboxSink):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from muster._model import PAYLOAD
 
 from .redis_client import Place, closed, numbers_key
-from .rows_of_fields import cell, payload_of
+from .rows_of_fields import cell
+from .values import payload_of
 
 if TYPE_CHECKING:
     from redis import Redis

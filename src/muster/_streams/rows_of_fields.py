@@ -3,12 +3,10 @@
 import csv
 import io
 import json
-from binascii import a2b_base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from muster._formats.no_rows import NoRow
-from muster._model import PAYLOAD
 from muster._words.numbers import plural
 from muster.errors import DataError, UsageError
 
@@ -111,8 +109,3 @@ def cell(value: object) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def payload_of(row: bytes) -> bytes:
-    """Give the bytes that the last step has made of a row, which is a line of JSON."""
-    return a2b_base64(json.loads(row)[PAYLOAD])

@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from muster._model import END
 from muster._words import text_of
 from muster._words.numbers import count, duration
 from muster.errors import DataError, EngineError
 
 from .endpoints import SINK_PORT, SOURCE_PORT, Endpoint
-from .frames import END, LARGEST, Framing, decoder, encoded
+from .frames import LARGEST, Framing, decoder, encoded
 from .hello import Answer, Hello
 from .outgoing import Outgoing
 

@@ -14,7 +14,7 @@ from muster.errors import EngineError
 
 from .outbox import Outbox, OutboxPart
 from .outgoing import FileRows
-from .rows_of_fields import payload_of
+from .values import payload_of
 
 _HEADER: Final = "header"
 """A file that is there once a part was: the header of all parts, also when they are gone; empty for JSON lines."""

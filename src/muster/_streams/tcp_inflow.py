@@ -11,7 +11,7 @@ from typing import Final
 
 from muster._job import ListenTcp
 
-from .endpoints import SOURCE_PORT, Endpoint, read_token, receivers_tls
+from .endpoints import endpoint_of, read_token, receivers_tls
 from .listening import Listening
 from .receiver import Receiver, bound
 from .spooled import Spooled
@@ -23,7 +23,7 @@ _REMARKS_EVERY: Final = 10.0
 
 def listening(asked: ListenTcp, *, delimiter: str, why_no_header: Callable[[bytes], str]) -> Listening:
     """Say how rows are listened for. Raises ``UsageError`` for a place, keys or a token that cannot be used."""
-    endpoint = Endpoint.of(asked.place, port=SOURCE_PORT, flag="listen_tcp")
+    endpoint = endpoint_of(asked)
     tls = receivers_tls(asked.tls_cert, asked.tls_key, in_python=True)
     return Listening(
         endpoint,

@@ -7,7 +7,7 @@ from functools import partial
 from muster._job import SendTcp
 from muster._output.folder import WorkFolder
 
-from .endpoints import SINK_PORT, Endpoint, read_token, senders_tls
+from .endpoints import endpoint_of, read_token, senders_tls
 from .outbox_sink import STANDSTILL, OutboxSink
 from .sender import Destination, Sender
 from .sent_outbox import SentOutbox
@@ -24,7 +24,7 @@ def sink_over_tcp(send: SendTcp, work: WorkFolder, *, delimiter: str, has_header
 
 
 def _destination(send: SendTcp) -> Destination:
-    endpoint = Endpoint.of(send.place, port=SINK_PORT, flag="send_tcp")
+    endpoint = endpoint_of(send)
     tls = senders_tls(send.tls_ca, is_wanted=send.tls, in_python=True)
     return Destination(
         endpoint,

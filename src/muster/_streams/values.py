@@ -1,13 +1,13 @@
-"""Rows that are the values of messages: objects of JSON, rows of CSV, or bytes that a step makes rows of."""
+"""What messages hold: objects of JSON and rows of CSV, which are read here; or payloads, which steps read or make."""
 
 import csv
 import json
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from muster._formats.no_rows import NoRow
-from muster._model import NOTHING
+from muster._model import NOTHING, PAYLOAD
 from muster._words import text_of
 from muster._words.numbers import plural
 
@@ -56,3 +56,8 @@ def _read(value: bytes | None, reads: Reads, names: Sequence[str]) -> Mapping[st
     if len(cells) != len(names):
         raise ValueError(f"it has {plural(len(cells), 'cell')}, and columns= names {len(names)}")
     return dict(zip(names, cells, strict=True))
+
+
+def payload_of(row: bytes) -> bytes:
+    """Give the bytes that the last step has made of a row, which is a line of JSON."""
+    return a2b_base64(json.loads(row)[PAYLOAD])

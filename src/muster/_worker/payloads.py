@@ -11,13 +11,10 @@ from typing import Any, Final, cast
 
 import pandas as pd
 
-from muster._model import KEY, NOTHING, PAYLOAD
+from muster._model import END, KEY, NOTHING, PAYLOAD
 
 _SHOWN: Final = 100
 """Bytes of a payload that an error shows."""
-
-_END: Final = b"\x04"
-"""The frame that ends a stream."""
 
 
 class Decode:
@@ -91,7 +88,7 @@ class Encode:
     def _checked(self, payload: object) -> bytes:
         if not isinstance(payload, bytes):
             raise TypeError(f"encode gave {type(payload).__name__} and no bytes")
-        if self._framing and payload in {b"", _END}:
+        if self._framing and payload in {b"", END}:
             raise ValueError(f"encode gave {payload!r}, which as a frame is no row")
         if self._framing == "lines" and b"\n" in payload:
             raise ValueError(f"encode gave a newline, which ends a frame of framing='lines': {payload[:_SHOWN]!r}")

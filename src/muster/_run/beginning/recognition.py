@@ -13,8 +13,11 @@ from muster._user_code.described import Described
 
 from .run import Run
 
-_RANDOM_BYTES: Final = 4
-"""How many keep the ids of runs apart that begin in the same second, of which hundreds may."""
+_TICKS: Final = 1 << 16
+"""So many parts of a second ids tell apart: the newest of two runs that begin in one second is the one begun later."""
+
+_RANDOM_BYTES: Final = 2
+"""How many keep the ids of runs apart that begin in the same part of a second."""
 
 
 class Recognised(NamedTuple):
@@ -70,5 +73,7 @@ def recognise(run: Run, past: Past, fingerprint: Fields, *, put_away: Callable[[
 
 
 def new_id() -> str:
-    """Name a run that begins."""
-    return time.strftime("%Y%m%d-%H%M%S-") + os.urandom(_RANDOM_BYTES).hex()
+    """Name a run that begins. Names are in the order in which runs begin."""
+    now = time.time()
+    stamp, part = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)), int(now % 1 * _TICKS)
+    return f"{stamp}-{part:04x}{os.urandom(_RANDOM_BYTES).hex()}"

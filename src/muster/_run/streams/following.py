@@ -111,9 +111,8 @@ def _recognised(run: "Run", past: Past, depends: events.Fields) -> Recognised:
 def _begin_anew(begun: Begun, past: Past, sinks: Sinks) -> None:
     work, is_fresh = begun.run.work, begun.run.job.options.fresh
     if is_fresh and past.stream.committed is not None:
-        sinks.parts.publish(
-            past.stream.committed, is_new=False
-        )  # what may lie ready is then named, and goes with the rest
+        # what may lie ready is then named, and goes with the rest
+        sinks.parts.publish(past.stream.committed, is_new=False)
     sinks.check_free(but_for_own=is_fresh)
     if past.run:
         forget(past.run)
