@@ -1,16 +1,17 @@
 """``muster retry`` of groups that failed: the output is the one that a whole run would write, whatever is killed."""
 
+import gzip
 import json
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pandas as pd
 import pytest
@@ -83,24 +84,45 @@ class Groups:
         if self.doubles:
             rows = rows.map_batches(f"{self.folder}/f.py:doubled")
         groups = rows.group_by("user").map_groups(f"{self.folder}/f.py:{function}", sort=self.sort)
-        output = self.folder / self.output
-        return groups.write_json(output) if self.output.endswith(".jsonl") else groups.write_csv(output)
+        output = f"{self.folder}/{self.output}"
+        if self.output.endswith(".parquet"):
+            return groups.write_parquet(output)
+        return groups.write_json(output) if ".jsonl" in self.output else groups.write_csv(output)
 
     def run(self, **options: Any) -> muster.Result:  # noqa: ANN401 (any option)
         chosen = {"workers": 0, "max_bad_rows": 4 * COUNT, "part_bytes": self.part_bytes, **options}
         return quietly(lambda: self.pipeline().run(**chosen))
 
     def retry(self, **options: Any) -> muster.Result:  # noqa: ANN401 (likewise)
-        return quietly(lambda: muster.retry(self.folder / self.output, **options))
+        return quietly(lambda: muster.retry(f"{self.folder}/{self.output}", **options))
 
     @property
     def text(self) -> str:
         return (self.folder / self.output).read_text()
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """Read the output, a file or those of a folder, and its rejects."""
+        path = self.folder / self.output
+        files = [path] if path.is_file() else sorted(path.iterdir())
+        return {one.name: one.read_bytes() for one in [*files, *self.folder.glob("*.rejects.jsonl")]}
+
+    @property
+    def written(self) -> pd.DataFrame:
+        """Read the rows of the output."""
+        name = f"{self.folder}/{self.output}"
+        if self.output == "out.parquet":
+            return pd.read_parquet(name)
+        if ".jsonl" in self.output:
+            return pd.read_json(name, lines=True, dtype=False)
+        parts = sorted((self.folder / self.output).glob("*.csv")) if self.output == "out/" else [name]
+        read = [pd.read_csv(part, sep="\t" if self.output == "out.tsv" else ",") for part in parts]
+        return pd.concat(read, ignore_index=True)
+
+    @property
     def rejected(self) -> list[tuple[str, int]]:
         """List the rows in the rejects, each with its key."""
-        path = self.folder / f"{self.output}.rejects.jsonl"
+        path = self.folder / f"{self.output.rstrip('/')}.rejects.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return sorted((one["key"], one["row"]) for one in map(json.loads, lines))
 
@@ -118,7 +140,7 @@ SOME: Final = st.frozensets(st.integers(0, KEYS), max_size=6)
     fails=SOME,
     still=SOME,
     times=st.dictionaries(st.integers(0, KEYS).map(str), st.integers(0, 3), max_size=6),
-    output=st.sampled_from(["out.csv", "out.tsv", "out.jsonl"]),
+    output=st.sampled_from(["out.csv", "out.tsv", "out.jsonl", "out.csv.gz", "out.jsonl.gz", "out/", "out.parquet"]),
     sort=st.booleans(),
     doubles=st.booleans(),
     part_bytes=st.sampled_from([30, 300, 100_000]),
@@ -145,13 +167,14 @@ def test_the_output_is_that_of_pandas_however_often_and_in_whatever_order_groups
             result = groups.retry() if (groups.folder / output).exists() else groups.run()
             good = [(key, own) for key, own in frame.groupby("user", sort=sort) if key not in failing]
             expected = pd.concat([of_group(own, key, times) for key, own in good])
-            if output == "out.jsonl":
-                assert groups.text == expected.to_json(orient="records", lines=True)
-            else:
+            pd.testing.assert_frame_equal(groups.written, expected.reset_index(drop=True), check_dtype=False)
+            if output in {"out.csv", "out.tsv"}:
                 assert groups.text == expected.to_csv(index=False, sep="\t" if output == "out.tsv" else ",")
             bad = frame[frame["user"].isin(failing)]
             assert groups.rejected == sorted(zip(bad["user"].map(str), bad.index, strict=True))
             assert (result.rows_in, result.rows_out, result.bad_rows) == (COUNT, len(expected), len(bad))
+        mended, _ = groups.files, groups.run(fresh=True)
+        assert mended == groups.files
         assert not list(groups.folder.glob("*.muster"))
 
 
@@ -175,8 +198,9 @@ def test_only_groups_that_failed_are_called_again_on_workers_too(groups: Groups)
     groups.plan(fails=frozenset({4}))
     assert groups.retry(workers=2).bad_rows == len(groups.rejected)
     assert sorted((groups.folder / "calls").read_text().split()) == ["0", "4", "5"]
-    retried = groups.text, groups.rejected
-    assert retried == (whole(groups), groups.rejected)
+    retried = groups.files
+    groups.run(fresh=True)
+    assert retried == groups.files
 
 
 def test_a_pipeline_of_a_file_is_read_again_and_groups_may_all_fail_again(groups: Groups, muster: Muster) -> None:
@@ -194,6 +218,86 @@ def test_a_pipeline_of_a_file_is_read_again_and_groups_may_all_fail_again(groups
     mended = groups.text
     assert muster("run", "f.py", "--workers", "0", "--fresh").code == 0
     assert (groups.text, groups.rejected) == (mended, [])
+
+
+def test_an_output_of_several_volumes_has_the_rows_of_a_whole_run(groups: Groups) -> None:
+    groups = replace(groups, output="out.csv.gz", part_bytes=1 << 20)
+    wide = "\ndef of_group(df, key):\n    return pd.DataFrame([[key] * 1000] * 110)\n"  # 16 bytes a cell, as is counted
+    groups.plan(fails=frozenset({0, 4}), more=wide)
+    groups.run()
+    groups.plan(fails=frozenset({4}), more=wide)
+    groups.retry()
+    assert groups.files["out.csv.gz"].count(b"\x1f\x8b\x08") > 1
+    rows, bad = gzip.decompress(groups.files["out.csv.gz"]), groups.rejected
+    groups.run(fresh=True)
+    assert (rows, bad) == (gzip.decompress(groups.files["out.csv.gz"]), groups.rejected)
+
+
+def test_types_that_a_mended_group_widens_are_those_of_a_whole_run_in_parquet(groups: Groups) -> None:
+    groups = replace(groups, output="out.parquet")
+    groups.run()
+    wider = "\nof_some = of_group\ndef of_group(df, key):\n    made = of_some(df, key)\n"
+    groups.plan(more=f"{wider}    return made.assign(more=1, at=1.5) if key == 5 else made\n")
+    groups.retry()
+    mended = groups.files
+    groups.run(fresh=True)
+    assert mended == groups.files
+
+
+class Product(muster.Aggregation):
+    """A product with a remainder of its own, which fails where that is one of some; it counts the rows that it gets."""
+
+    fails: ClassVar[set[int]] = set()
+    rows: ClassVar[list[int]] = []
+
+    def initial(self) -> int:
+        return 1
+
+    def update(self, partial: int, rows: Any) -> int:  # noqa: ANN401 (a frame)
+        self.rows.append(len(rows))
+        for value in rows["value"]:
+            partial = partial * (2 * value + 1) % 1009
+        return partial
+
+    def combine(self, partial: int, later: int) -> int:
+        return partial * later % 1009
+
+    def output(self, partial: int) -> int:
+        if partial % 5 in self.fails:
+            raise ValueError("no such product")
+        return partial
+
+
+@pytest.mark.parametrize("is_behind_a_step", [False, True])
+@pytest.mark.parametrize("sort", [False, True])
+def test_keys_that_an_aggregation_of_ones_own_failed_on_are_done_again(
+    tmp_path: Path,
+    is_behind_a_step: bool,  # noqa: FBT001 (pytest gives it by name)
+    sort: bool,  # noqa: FBT001 (likewise)
+) -> None:
+    rows = pd.DataFrame({"key": [7 if at % 3 else at * at % 31 for at in range(20_000)], "value": range(20_000)})
+    rows.to_csv(tmp_path / "in.csv", index=False)
+    given = muster.read_csv(tmp_path / "in.csv")
+    given = given.map_batches(lambda df: df.assign(key=df["key"] + 1)) if is_behind_a_step else given
+    grouped = given.group_by("key").agg(sort=sort, n="count", own=(["value"], Product), sum=("value", "sum"))
+    output, rejects = tmp_path / "out.csv", tmp_path / "out.csv.rejects.jsonl"
+    pipeline = grouped.write_csv(output)
+
+    def whole(fails: set[int]) -> tuple[bytes, bytes]:
+        Product.fails = fails
+        quietly(lambda: pipeline.run(workers=0, max_bad_rows=20_000, fresh=True))
+        return output.read_bytes(), rejects.read_bytes() if fails else b""
+
+    expected = [whole({1}), whole(set())]
+    whole({1, 2, 3})
+    bad_rows = len(rejects.read_bytes().splitlines())
+    Product.fails, Product.rows[:] = {1}, []
+    quietly(lambda: muster.retry(output, pipeline))
+    assert (output.read_bytes(), rejects.read_bytes()) == expected[0]
+    assert sum(Product.rows) == bad_rows
+    Product.fails = set()
+    assert muster.retry(output, pipeline).bad_rows == 0
+    assert output.read_bytes() == expected[1][0]
 
 
 # What it refuses
@@ -265,12 +369,6 @@ def test_what_cannot_be_done_is_refused_with_its_own_reason(groups: Groups, why:
         muster.retry(groups.folder / "out.csv", failing_on_4)
 
 
-def test_an_output_that_is_no_plain_text_is_refused(groups: Groups) -> None:
-    quietly(lambda: groups.pipeline().write_parquet(groups.folder / "out.parquet").run(workers=0, max_bad_rows=99))
-    with pytest.raises(UsageError, match="only a file of plain text can be added to"):
-        muster.retry(groups.folder / "out.parquet")
-
-
 # Killed anywhere
 
 
@@ -303,13 +401,16 @@ def killed_at(groups: Groups, moment: int) -> bool:
         os._exit(0)
 
 
-def test_killed_anywhere_the_same_again_comes_to_the_same_end(groups: Groups) -> None:
+@pytest.mark.parametrize("output", ["out.csv", "out/", "out.parquet"])
+def test_killed_anywhere_the_same_again_comes_to_the_same_end(groups: Groups, output: str) -> None:
+    groups = replace(groups, output=output)
     groups.run()
     groups.plan(fails=frozenset({4}))
     moment = 1
     while killed_at(groups, moment):
         moment += 4
     assert moment > 40, f"{moment}: too few deaths to come near all of its steps"
-    retried = groups.text, groups.rejected
+    retried = groups.files
+    assert "out.csv.rejects.jsonl" in retried or output != "out.csv"
     groups.run(fresh=True)
-    assert retried == (groups.text, groups.rejected)
+    assert retried == groups.files

@@ -63,7 +63,7 @@ class RetryResult(NamedTuple):
 @from_the_callers_line
 def retry(  # noqa: PLR0913 (what is asked, and who is told)
     output: str | PathLike[str],
-    function: Function | str | None = None,
+    function: Function | str | Pipeline | None = None,
     *,
     args: Mapping[str, Any] | None = None,
     inputs: Paths = (),
@@ -77,10 +77,11 @@ def retry(  # noqa: PLR0913 (what is asked, and who is told)
     is the one that a run of this function over the whole input would write, byte for byte, if the function is
     row-wise. Rows that fail again stay in the rejects, with their new reason.
 
-    ``function`` need not be given where the run named it as text, such as ``"file.py:function"``. Each option is that
-    of the earlier run unless you give it; :func:`muster.run` says what each means, and what ``args``, ``watch`` and
-    ``progress`` are. ``args`` that were given in Python, or have the name of a secret, were not kept: give them again.
-    Likewise ``storage_options``, and as ``inputs`` those URLs that have a secret.
+    ``function`` need not be given where the run named it as text, such as ``"file.py:function"``; of a run with several
+    steps, or groups, give the pipeline. Each option is that of the earlier run unless you give it; :func:`muster.run`
+    says what each means, and what ``args``, ``watch`` and ``progress`` are. ``args`` that were given in Python, or have
+    the name of a secret, were not kept: give them again. Likewise ``storage_options``, and as ``inputs`` those URLs
+    that have a secret.
 
     Returns the counts of all rows of the output. Warns and raises as :func:`muster.run` does; also raises
     ``UsageError`` where there is nothing to retry, where no run is known that made the output, and where output,
@@ -105,7 +106,7 @@ def retry(  # noqa: PLR0913 (what is asked, and who is told)
 
 def start(  # noqa: PLR0913 (what is asked, and who is told)
     output: str | PathLike[str],
-    function: Function | str | None,
+    function: Function | str | Pipeline | None,
     options: RetryOptions,
     *,
     given: Arguments | None,
@@ -135,7 +136,12 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
         check_can_be_retried(past, work)
         job = _job(past, inputs=inputs, options=over)
         pipeline = named or _steps_of(job, as_script)
-        steps = _with_arguments(pipeline.steps, before=past.asked["steps"], job=job, given=given)
+        has_arguments = bool(job.typed or pipeline.inputs)  # those that stand where the whole pipeline does
+        steps = (
+            pipeline.steps
+            if has_arguments
+            else _with_arguments(pipeline.steps, before=past.asked["steps"], job=job, given=given)
+        )
         exchanges = pipeline.exchanges or exchanges_of(past, steps)
         job = replace(job, steps=with_groups(steps, exchanges), exchanges=exchanges)
         remarks = tuple(text for step in job.chains[0].steps for text in remarks_on(None, step))
@@ -195,7 +201,9 @@ def _in_folder(folder: str) -> Iterator[None]:
         there.__exit__(None, None, None)
 
 
-def _steps_given(function: Function | str, as_script: Callable[[Target], None]) -> Pipeline:
+def _steps_given(function: Function | str | Pipeline, as_script: Callable[[Target], None]) -> Pipeline:
+    if isinstance(function, Pipeline):
+        return function
     if isinstance(function, str):
         return _named(function, as_script)
     return Pipeline().map_batches(function)
@@ -218,8 +226,6 @@ def _with_arguments(
     steps: tuple[Target, ...], *, before: Sequence[Mapping[str, Any]], job: Job, given: Arguments | None
 ) -> tuple[Target, ...]:
     """Give functions the arguments that they had, with those laid over that are given now."""
-    if job.typed:  # then they stand in the file that defines the pipeline
-        return steps
     if given is not None and len(steps) > 1:
         raise UsageError(
             "Arguments go to one function, and this run had several. Leave them out, or run the whole again."

@@ -15,18 +15,12 @@ _STATES: Final = (
 )
 _SEVERAL: Final = "grouped rows more than once: what groups give is part of other groups, which were done without it"
 _BEHIND: Final = "had steps behind its groups, and which rows these would get with a group more is not kept"
-_OWN: Final = "had aggregations of your own, whose partials are made of all rows again"
 _BEFORE: Final = (
     "rejected rows before they were in groups: once they are good, they belong to groups that were done without them"
 )
-_OUTPUT: Final = (
-    "wrote a folder, or a compressed or Parquet file, which is cut by the groups that it has; only a file of plain text"
-    " can be added to"
-)
 _UNKNOWN: Final = "did not keep where its bad groups belong in the output"
-
 _MOST_SAID: Final = 5
-"""How much is said of groups that a function is called with."""
+"""How much is said of groups that a function is called with; of aggregations there is more."""
 
 
 def check_can_be_retried(past: Past, work: WorkFolder) -> None:
@@ -46,12 +40,8 @@ def _hindrances(groups: Sequence[Sequence[Any]], past: Past, work: WorkFolder) -
         yield _SEVERAL
     if not groups or past.finished is None:  # a retry that was checked when it began
         return
-    if len(groups[0]) > _MOST_SAID:
-        yield _OWN
     if groups[0][0] != len(past.asked["steps"]) - 1:
         yield _BEHIND
-    if past.mending.layout.volumes:
-        yield _OUTPUT
     if _has_rejected_before(past, work):
         yield _BEFORE
     exchanged = past.later.exchanged.get(2)
@@ -73,10 +63,11 @@ def exchanges_of(past: Past, steps: Sequence[Target]) -> tuple[Keyed, ...]:
     groups = past.asked.get("groups", ())
     if not groups:
         return ()
-    if any(name.endswith("()") for one in groups for name in one[1]) or len(steps) != len(past.asked["steps"]):
+    is_simple = not any(name.endswith("()") for one in groups for name in one[1]) and len(groups[0]) <= _MOST_SAID
+    if not is_simple or len(steps) != len(past.asked["steps"]):
         raise UsageError(
             f"Run {past.run} was that of a pipeline, which is not kept. Define it in a file, and name that: muster"
-            " retry OUTPUT file.py:pipeline."
+            " retry OUTPUT file.py:pipeline. In Python, give it: muster.retry(output, pipeline)."
         )
     return tuple(map(keyed_as_said, groups))
 

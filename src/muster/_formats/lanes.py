@@ -166,13 +166,18 @@ class Arrange(NamedTuple):
         if not looks:
             return None, [], 1
         schema = united(sorted(looks, key=lambda one: looks[one]))
-        of_a_row = _BYTES_A_CELL * max(len(schema.columns), 1)
+        of_a_row = bytes_of_a_row(schema)
         each, counts = rows_by_place(self.blocks, ranks)
         most = max(self.bytes // of_a_row, 1)
         if self.batch_rows:
             most = max(most // self.batch_rows, 1) * self.batch_rows
             return schema, list(_of_rows(each, counts, rows=most, width=self.width)), of_a_row
         return schema, list(_stretches(each, counts, most=most, width=self.width)), of_a_row
+
+
+def bytes_of_a_row(schema: Schema) -> int:
+    """Tell what a row of results counts as, wherever stretches and volumes of them are cut."""
+    return _BYTES_A_CELL * max(len(schema.columns), 1)
 
 
 class CountGroups(NamedTuple):

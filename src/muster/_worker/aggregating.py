@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow as pa
 
 from muster._formats.blocks import INDEX, KEYS, PLACE, Section
-from muster._formats.keyed import ROW, numbered, places_of, ranks_of
+from muster._formats.keyed import ROW, hashes_of, numbered, places_of, ranks_of
 from muster._formats.results import reply_of
-from muster._model import Briefing, Exchange, Outcome, Seconds, Task
+from muster._model import Briefing, Column, Exchange, FailedGroup, Outcome, Seconds, Task
 from muster.errors import EngineError
 
 from .aggregates.cells import IS
@@ -66,14 +66,16 @@ class Aggregating:
             outcome = own.said_in(outcome)
         called = 0.0 if own is None else own.seconds
         if own is None or not own.ends:
-            outcome = self._written(outcome, *self._sections(chunk, keys, own), own)
+            failed = self._failed(chunk, keys, own, columns) if own is not None else ()
+            outcome = self._written(outcome._replace(failed=failed), *self._sections(chunk, keys, own), own)
         ended = time.perf_counter()
         spent = Seconds(read - began, called, ended - read - called, ended - began)
         yield outcome._replace(seconds=spent)
 
     def _written(self, outcome: Outcome, sections: list[Section], rows: int, own: OwnKeys | None) -> Outcome:
         writer = Writer(self._briefing, self._task, is_packed=False)
-        rejects = writer.reject_all(own.bad.rows) if own is not None and own.bad else None
+        hashes = [one.hash for one in outcome.failed]
+        rejects = writer.reject_all(own.bad.by_hash(hashes)) if own is not None and hashes else None
         block = writer.block(sections, rows) if sections else None
         return outcome._replace(rows_out=rows, output=block, rejects=rejects)
 
@@ -94,6 +96,7 @@ class Aggregating:
         order = np.argsort(at)
         if grouping.sort:
             order = order[np.argsort(ranks_of(_columns_of(keys.frame.take(order)), grouping), kind="stable")]
+        keyed = order
         made = plan.frame(keys.frame, self._kept(chunk.table, keys), {} if own is None else own.columns)
         results = Results(goes_on=self._exchange.goes_on)
         if own is None:
@@ -103,12 +106,23 @@ class Aggregating:
                 results.add_all(reply, at[those])
             order = order[own.is_good[order]]
         sections = results.sections()
-        if grouping.sort and sections:
-            named = [cells.take(pa.array(keys.firsts[order])) for cells in keys.cells]
-            table = pa.table([*named, at[order]], names=[*map(str, range(len(named))), PLACE])
+        if grouping.sort and len(keyed):  # those that failed, too: a retry must know where they belong
+            named = [cells.take(pa.array(keys.firsts[keyed])) for cells in keys.cells]
+            table = pa.table([*named, at[keyed]], names=[*map(str, range(len(named))), PLACE])
             dtypes = table_of(plan.keys, plan.agreed).schema.metadata
-            sections.append(Section(table.replace_schema_metadata(dtypes), [0, len(order)], {KEYS: True}))
+            sections.append(Section(table.replace_schema_metadata(dtypes), [0, len(keyed)], {KEYS: True}))
         return sections, sum(len(one.table) for one in sections if not {INDEX, KEYS} & {*one.said})
+
+    def _failed(
+        self, chunk: Chunk, keys: TaskKeys, own: OwnKeys, columns: tuple[Column, ...]
+    ) -> tuple[FailedGroup, ...]:
+        """Name the keys that could not be done."""
+        rows = keys.firsts[~own.is_good]
+        if not len(rows):
+            return ()
+        hashed = hashes_of(chunk.table.take(pa.array(rows)), self._exchange.grouping.columns, columns)
+        places = (chunk.bases + chunk.numbers)[rows]
+        return tuple(map(FailedGroup, places.tolist(), hashed.tolist()))
 
     def _kept(self, table: pa.Table, keys: TaskKeys) -> Mapping[int, Kept]:
         """Put together what is worked out in columns."""

@@ -84,8 +84,7 @@ class GroupedTask:
         """Reject every row of a group."""
         self._failed.append(group)
         why = why._replace(key=shown(key))
-        for base, number, text in gathered.rows_of(group):
-            self._bad.add(base, number, text, why)
+        self._bad.add_group(gathered.rows_of(group), why)
 
     def _fault(self, gathered: Gathered, frame: Any) -> Fault | None:  # noqa: ANN401 (a frame)
         """Tell how the function fails on groups from all over, if no row is known to be good."""
@@ -102,7 +101,8 @@ class GroupedTask:
 
     def _written(self, outcome: Outcome, gathered: Gathered) -> Outcome:
         writer = Writer(self._briefing, self._task, is_packed=False)
-        rejects = writer.reject_all(self._bad.rows) if self._bad else None
+        failed = gathered.failed(self._failed)
+        rejects = writer.reject_all(self._bad.by_hash(one.hash for one in failed)) if failed else None
         sections = self._results.sections()
         rows = sum(len(section.table) for section in sections if INDEX not in section.said)
         if (sections or self._failed) and self._exchange.grouping.sort:  # a retry must know where those belong, too
@@ -110,4 +110,4 @@ class GroupedTask:
             sections.append(Section(keys, [0, len(keys)], {KEYS: True}))
         block: Piece | None = writer.block(sections, rows) if sections else None
         outcome = outcome._replace(rows_out=rows, output=block, rejects=rejects, index_names=self._results.index)
-        return outcome._replace(failed=gathered.failed(self._failed))
+        return outcome._replace(failed=failed)

@@ -54,7 +54,7 @@ class LaneWriter(Writer):
         return in_lanes(*of_keys(table, keys.hashes(columns), self._only), section.said)
 
 
-def of_keys(table: pa.Table, hashed: np.ndarray, only: Sequence[int]) -> tuple[pa.Table, np.ndarray]:
+def of_keys(table: pa.Table, hashed: np.ndarray, only: Sequence[int] = ()) -> tuple[pa.Table, np.ndarray]:
     """Say the lane of each row, by the hash of its key; rows of other keys are left out where ``only`` names some."""
     if only:
         is_one = np.isin(hashed, np.array(only, np.uint64))

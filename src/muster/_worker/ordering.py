@@ -58,7 +58,7 @@ class Ordering:
     def _written(self, alike: Sequence[_Alike]) -> tuple[Piece, tuple[Span, ...]]:
         """Write rows in the order of their places; those of one place stay in order.
 
-        Say of text where it lies between groups that are missing: there they belong once they are done after all.
+        Say what lies between groups that are missing: there they belong once they are done after all.
         """
         writer = Writer(self._briefing, self._task, is_packed=self._is_packed)
         is_parquet = self._briefing.format == "parquet"
@@ -68,21 +68,19 @@ class Ordering:
             written = writer.write([reply for reply, _ in chosen], apart=False)
             if written.piece is None:
                 raise EngineError("rows of Parquet without a piece")
-            return written.piece, ()
+            return written.piece, self._spans([], [])
         texts = writer.texts_of(ShapedResults(reply.table, forms, reply.rows) for reply, forms in chosen)
         rows = [reply.rows for reply, _ in chosen]
         return writer.piece("rows", texts, sum(rows)), self._spans(rows, texts)
 
     @cached_property
     def _gaps(self) -> list[int]:
-        """Say before which rows of the task groups are missing, counted from its first; none cuts rows of Parquet."""
+        """Say before which rows of the task groups are missing, counted from its first."""
         task = self._task
-        if self._briefing.format == "parquet":
-            return []
         return sorted({gap.row - task.lo for gap in self._exchange.gaps if task.lo < gap.row < task.hi})
 
     def _spans(self, rows: Sequence[int], texts: Sequence[bytes | memoryview]) -> tuple[Span, ...]:
-        """Say where the text of the rows between two gaps ends, where there are gaps; none is within a text."""
+        """Say what the rows between two gaps are, where there are gaps, and their text; no gap is within a text."""
         if not self._gaps:
             return ()
         task, spans = self._task, list[Span]()

@@ -89,8 +89,8 @@ class OwnKeys:
                     continue
                 why = BadRow(value.step, value.said, traced(value.error))
             named = self._key(keys, key)
-            for base, number, text in putting.shown(key):
-                self.bad.add(base, number, text or str(named), why._replace(key=shown(self._named(named))))
+            rows = ((base, number, text or str(named)) for base, number, text in putting.shown(key))
+            self.bad.add_group(rows, why._replace(key=shown(self._named(named))))
             if len(self.bad) > self._task.bad_rows_left:
                 return
 

@@ -1,7 +1,9 @@
 """Rows that a step behind an exchange could not do."""
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
+from operator import itemgetter
 
 from muster._model import Exchange, Outcome
 
@@ -19,14 +21,25 @@ class Rejected:
         """Of each the name of its file, its number there, its values, and why."""
         self.late: list[tuple[str, int, Raw, BadRow]] = []
         """Rows that came too late for their window, which are no bad ones."""
+        self._groups: list[list[tuple[str, int, Raw, BadRow]]] = []
 
     def __len__(self) -> int:
         """Count them."""
         return len(self.rows)
 
-    def add(self, base: int, number: int, text: str, why: BadRow) -> None:
-        """Take a row; ``base`` is the place where its file begins."""
-        self.add_of(self._file_names[base], number, text, why)
+    def add_group(self, rows: Iterable[tuple[int, int, str]], why: BadRow) -> None:
+        """Take the rows of a group; of each the place where its file begins, its number there, and its values."""
+        group = [(self._file_names[base], number, Raw(None, text), why) for base, number, text in rows]
+        self._groups.append(group)
+        self.rows += group
+
+    def by_hash(self, hashes: Iterable[int]) -> list[tuple[str, int, Raw, BadRow]]:
+        """List the rows of all groups, by the hashes of their keys: so they stand as in every run.
+
+        That is the order of lanes, too, and of shares of lanes, of which one task may have some or many.
+        """
+        each = sorted(zip(hashes, self._groups, strict=True), key=itemgetter(0))
+        return [row for _, group in each for row in group]
 
     def add_of(self, file: str, number: int, text: str, why: BadRow) -> None:
         """Take a row of a file by its name."""

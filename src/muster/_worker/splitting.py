@@ -82,10 +82,13 @@ class Splitting:
         if self._grouping.dropna:
             gone = keys.missing(table.column(at) for at in places)
             table = table.filter(pa.array(~gone)) if gone.any() else table
-        key, tables = self._grouping.columns, [table]
+        key = self._grouping.columns
+        if self._only:  # before anything is worked out of rows of other keys
+            table, _ = of_keys(table, hashes_of(table, key, columns), self._only)
+        tables = [table]
         if (plan := self._plan) is not None:
             tables, columns = [reduced(table, plan, places)] if plan.has_ready else [], plan.keys
             tables += begun(table, plan, places, task, self._caller) if self._caller is not None else []
         if not key:
             return [in_lanes(one, None, {}) for one in tables]
-        return [in_lanes(*of_keys(one, hashes_of(one, key, columns), self._only), {}) for one in tables]
+        return [in_lanes(*of_keys(one, hashes_of(one, key, columns)), {}) for one in tables]

@@ -25,7 +25,20 @@ from .run import Run
 BEFORE: Final = "before"
 """What the output is called in the work folder, while a retry reads it."""
 
+NOT_AS_WRITTEN: Final = (
+    "The output is not what was written any more, whose bad groups are done again. Nothing was written. Run the whole"
+    " again, with --fresh."
+)
+
 Ask = Callable[[Sequence[Any]], list[Any]]
+
+
+class RowsLeft(NamedTuple):
+    """Rows of the output that is there which lie together, and their text, if it is one of text."""
+
+    rows: int
+    bytes: int
+    crc: int
 
 
 class _Kept(NamedTuple):
@@ -41,9 +54,8 @@ def lay_out(run: Run, parts: Sequence[Part], ask: Ask) -> Iterator[Event]:
         return
     earlier_output = EarlierOutput(run.earlier, parts, run.sources, run.work, run.output_builder)
     yield Standing(run.work.standing())
-    if run.job.exchanges:  # where its rows stand among new ones is known once these are there
-        earlier_output.fetch()
-    else:
+    earlier_output.fetch()
+    if not run.job.exchanges:  # else where its rows stand among new ones is known once these are there
         for outcome in earlier_output.outcomes(ask):
             yield Kept(outcome)
     yield EarlierRowsTaken()
@@ -83,6 +95,22 @@ class EarlierOutput:
                     continue
                 outcome = outcome._replace(rejects=lines)
             yield outcome
+
+    def pieces_of(self, stretches: Sequence[Sequence[RowsLeft]], outcomes: Sequence[Outcome], ask: Ask) -> list[Piece]:
+        """Give the rows of each stretch of some outcomes, none of which has a bad row.
+
+        Raises ``EngineError`` where the output does not hold them any more.
+        """
+        schemas = self._schemas_of(outcomes)
+        cuts = [
+            [Cut(self._name(), one.rows, one.bytes, one.crc, schemas.get(id(outcome), b"")) for one in own]
+            for own, outcome in zip(stretches, outcomes, strict=True)
+        ]
+        pieces = self._pieces(cuts, ask)
+        found = [piece for own in cuts for cut in own if (piece := pieces[cut.name]) is not None]
+        if len(found) < len(pieces):
+            raise EngineError(NOT_AS_WRITTEN)
+        return found
 
     def _kept_of(self, outcome: Outcome, arrow: bytes) -> Iterator[_Kept]:
         """Keep all rows of an outcome, or those between its bad ones."""
@@ -144,7 +172,6 @@ class EarlierOutput:
 
     def _places(self, cuts: Sequence[Sequence[Cut]]) -> Iterator[tuple[str, Piece]]:
         """Leave the rows of a plain file of text where they are, behind its header."""
-        self.fetch()
         every = [cut for own in cuts for cut in own]
         at = self.earlier.mending.layout.bytes - sum(cut.size for cut in every)
         for cut in every:
@@ -176,7 +203,7 @@ class EarlierOutput:
     def _files(self, count: int) -> list[str]:
         """Name the file of each volume: those of a folder, or one that has them all."""
         if not self.work.is_folder:
-            return [self.fetch()] * count
+            return [str(self.work.folder / BEFORE)] * count
         names = [part["name"] for part in json.loads(self.work.manifest() or b"{}").get("parts", [])]
         if len(names) != count:
             raise UsageError(
@@ -184,18 +211,19 @@ class EarlierOutput:
             )
         return [f"{self.work.output.rstrip('/')}/{name}" for name in names]
 
-    def fetch(self) -> str:
-        """Have the output under a second name, which stays when another output takes its place."""
+    def fetch(self) -> None:
+        """Have an output of one file under a second name, which stays when another output takes its place."""
+        if self.work.is_folder:
+            return
         path = self.work.unused(BEFORE)
         if self.work.is_remote:
             download(self.work.output, path)
-            return str(path)
+            return
         output = Path(self.work.address)
         try:
             path.hardlink_to(output)
         except OSError:  # a file system without hard links
             shutil.copyfile(output, path)
-        return str(path)
 
     # Bad rows
 

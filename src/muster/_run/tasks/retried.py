@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from muster._formats.gaps import GroupRows, ListGroups, Looks
+from muster._formats.lanes import bytes_of_a_row
 from muster._journal import events
-from muster._model import Block, Exchange, Gap, Outcome, Piece, PieceLocation, PlaceRange, Schema
+from muster._model import Block, Exchange, Gap, Outcome, Piece, PlaceRange, Schema
 from muster._progress.cuts import task_of
 from muster._progress.kept_outcomes import KeptOutcomes
 from muster._progress.schema import stays_as_written, united
-from muster._run.beginning.taken_over import BEFORE
+from muster._run.beginning.taken_over import NOT_AS_WRITTEN, EarlierOutput, RowsLeft
+from muster._run.history.earlier import check_stands
 from muster._run.history.past import Past
 from muster.errors import EngineError, UsageError
 
@@ -26,19 +28,10 @@ _STAYS: Final = PlaceRange(0, 0, -1)
 """What a part is whose rows stay as they are: no result of this run is of it."""
 
 
-class _Stretch(NamedTuple):
-    """Rows of the output that is there, which lie together, and where their text begins in it."""
-
-    rows: int
-    bytes: int
-    crc: int
-    offset: int
-
-
 class _Woven(NamedTuple):
     """The new output in order: stretches of the earlier one, and groups that were done again; and what is missing."""
 
-    each: Sequence[_Stretch | GroupRows]
+    each: Sequence[RowsLeft | GroupRows]
     gaps: Sequence[Gap]
     looks: Sequence[Looks]
 
@@ -80,7 +73,8 @@ class RetriedTaskPhase(StagedTaskPhase):
         exchanged, before = super(RetriedTaskPhase, self)._weighed(number, exchange), self._earlier
         rows = sum(part.rows for part in exchanged.parts)
         was_bad = sum(one.bad_rows for one in before.kept.values())
-        if rows != _rejected(before, number) or was_bad != self.loop.progress.bad_rows:
+        are_rows = bool(self.stage.steps) or not exchange.grouping.measures  # else what was worked out of some rows
+        if (are_rows and rows != _rejected(before, number)) or was_bad != self.loop.progress.bad_rows:
             steps = ", ".join(repr(step.name) for step in self.stage.steps)
             raise UsageError(
                 f"The groups that failed do not have the rows any more that were rejected: {steps or 'the input'} gives"
@@ -97,13 +91,15 @@ class RetriedTaskPhase(StagedTaskPhase):
         woven = _woven(self._earlier, number, groups, looks, failed)
         schema = united(one.schema for one in woven.looks) if woven.looks else None
         before = self._earlier.later.exchanged[number].schema
-        if before is not None and schema is not None and not stays_as_written(before, schema):
+        is_text = self.run.output_builder.format != "parquet"  # what is written of Parquet is united at the end
+        if is_text and before is not None and schema is not None and not stays_as_written(before, schema):
             raise UsageError(
                 "The groups that failed give columns, or types of values, that the others do not have, so all rows"
                 " would be written otherwise. Nothing was written. Run the whole again, with --fresh."
             )
+        of_a_row = bytes_of_a_row(schema) if schema is not None else 1
         listed = [
-            (PlaceRange(0, one.rank, one.rank) if isinstance(one, GroupRows) else _STAYS, one.rows, one.rows)
+            (PlaceRange(0, one.rank, one.rank) if isinstance(one, GroupRows) else _STAYS, one.rows, one.rows * of_a_row)
             for one in woven.each
         ]
         return self._journaled(events.Exchanged(number, (), (), schema, gaps=woven.gaps, looks=woven.looks), listed)
@@ -113,25 +109,26 @@ class RetriedTaskPhase(StagedTaskPhase):
         left = super(RetriedTaskPhase, self)._left(number, kept)
         if number != self._last or self.stage.number != number:
             return left
-        for outcome in self._before(number):
-            if (outcome.task.first, outcome.task.lo) not in left:
+        known = self.past.later.exchanged[number]
+        stays = [task_of(known.parts, at, at + 1) for at, share in enumerate(known.shares) if share == _STAYS]
+        if any((task.first, task.lo) not in left for task in stays):
+            for task, piece in zip(stays, self._pieces(number), strict=True):
+                outcome = Outcome(task, piece.rows, piece.rows, piece, schema=known.schema)
                 self.teller.record.write(events.KeptLater(number, outcome))
                 self.past.locations.note(outcome)
                 left.keep([outcome])
         if not all(self.run.work.is_intact(one, self.past.locations) for one in left.values()):
-            raise EngineError(
-                "The output is not what was written any more, whose bad groups are done again. Nothing was written. Run"
-                " the whole again, with --fresh."
-            )
+            raise EngineError(NOT_AS_WRITTEN)
         return left
 
-    def _before(self, number: int) -> Iterator[Outcome]:
-        """Make an outcome of each stretch of the earlier output, however the parts were cut: now, or by an attempt."""
-        known = self.past.later.exchanged[number]
-        at_those = [at for at, share in enumerate(known.shares) if share == _STAYS]
-        for at, (rows, size, crc, offset) in zip(at_those, _stretches(self._earlier, number), strict=True):
-            piece = Piece(f"before-{at}.rows", size, crc, rows, PieceLocation(BEFORE, offset))
-            yield Outcome(task_of(known.parts, at, at + 1), rows, rows, piece, schema=known.schema)
+    def _pieces(self, number: int) -> list[Piece]:
+        """Cut the earlier output up into what lies between groups that are missing."""
+        run, earlier = self.run, self._earlier
+        if run.work.is_folder:  # of a file there is a second name
+            check_stands(earlier, run.work)
+        output = EarlierOutput(earlier, self.attempt.input_reader.fed, run.sources, run.work, run.output_builder)
+        outcomes = _written(earlier, number)
+        return output.pieces_of([_stretches_in(one) for one in outcomes], outcomes, self.asker.ask)
 
 
 def _rejected(before: Past, number: int) -> int:
@@ -139,19 +136,24 @@ def _rejected(before: Past, number: int) -> int:
     return sum(one.bad_rows for one in before.later.kept[number].values())
 
 
-def _stretches(earlier: Past, number: int) -> Iterator[_Stretch]:
-    """Say where the text of rows lies in an output that is there: each stretch between two groups that are missing."""
+def _written(earlier: Past, number: int) -> list[Outcome]:
+    """List what an output was made of, in its order."""
     in_order = sorted(earlier.later.kept.get(number, {}).items())
-    outcomes = [one for _, one in in_order if one.output is not None]
-    at = earlier.mending.layout.bytes - sum(one.output.bytes for one in outcomes if one.output)  # behind the header
-    for outcome in outcomes:
-        texts = [(span.rows_out, span.bytes, span.crc) for span in outcome.spans]
-        if not texts and (piece := outcome.output) is not None:
-            texts = [(piece.rows, piece.bytes, piece.crc)]
-        for rows, size, crc in texts:
-            if rows:
-                yield _Stretch(rows, size, crc, at)
-            at += size
+    return [one for _, one in in_order if one.output is not None]
+
+
+def _stretches_in(outcome: Outcome) -> list[RowsLeft]:
+    """Say what the rows of a task are: one stretch, or those between groups that are missing among them."""
+    if outcome.spans:
+        each = [RowsLeft(span.rows_out, span.bytes, span.crc) for span in outcome.spans]
+    else:
+        each = [RowsLeft(one.rows, one.bytes, one.crc) for one in (outcome.output,) if one is not None]
+    return [one for one in each if one.rows]
+
+
+def _stretches(earlier: Past, number: int) -> Iterator[RowsLeft]:
+    """Go through the rows of an output that is there: each stretch between two groups that are missing."""
+    return (one for outcome in _written(earlier, number) for one in _stretches_in(outcome))
 
 
 def _woven(
@@ -159,7 +161,7 @@ def _woven(
 ) -> _Woven:
     """Put groups where they are missing in the earlier output; those that ``failed`` again are missing still."""
     known, left = earlier.later.exchanged[number], {group.place: group for group in groups}
-    stretches, each, gaps = deque(_stretches(earlier, number)), list[_Stretch | GroupRows](), list[Gap]()
+    stretches, each, gaps = deque(_stretches(earlier, number)), list[RowsLeft | GroupRows](), list[Gap]()
     before = row = 0  # in the earlier output, and in the new one
     begins, added = dict[int, int](), list[tuple[int, int]]()
     for gap in known.gaps:
@@ -167,9 +169,9 @@ def _woven(
             each.append(stretches.popleft())
             before, row = before + each[-1].rows, row + each[-1].rows
         if before != gap.row:
-            raise EngineError(
-                f"A group is missing before row {gap.row} of the output, and where that begins is not known. This is"
-                " muster's fault; please report it. Run the whole again, with --fresh."
+            raise UsageError(
+                f"A group is missing before row {gap.row} of the output, and an earlier version of muster, which wrote"
+                " that, did not keep where this row begins. Nothing was written. Run the whole again, with --fresh."
             )
         if gap.place in failed:
             gaps.append(gap._replace(row=row))
