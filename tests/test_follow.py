@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import Muster
+from disks import small
 from followed import append, follow_in_turn, following, joined, kill_a_child, manifest, rejects, rows_out, stopped
 from waiting import until
 
@@ -344,3 +345,25 @@ def test_what_a_crash_left_and_somebody_removed_is_an_error_in_words_until_it_is
         assert stopped(tmp_path, process)[0] == 0
     assert part.read_text() == text
     assert rows_out(tmp_path) == 2
+
+
+def test_a_full_disk_is_told_with_its_folder_and_the_same_command_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    written(tmp_path)
+    with small(tmp_path / "disk") as disk:
+        (tmp_path / "pipeline.py").write_text((tmp_path / "pipeline.py").read_text().replace("'out/'", "'disk/out/'"))
+        filler = disk / "filler"
+        filler.write_bytes(b"x" * 1_500_000)
+        text = "n\n" + "".join(f"{n}\n" for n in range(100, 150_000))
+        append(tmp_path / "in" / "a.csv", text)
+        with following(tmp_path, "--workers", "0", "--quiet") as process:
+            _, err = process.communicate(timeout=120)
+        assert process.returncode == 3
+        assert f"No space left on device: '{disk}/out.muster" in err
+        assert "Make room or mend the access, then type the same command again" in err
+        filler.unlink()
+        (tmp_path / "in" / "a.csv").write_text(text[:60_002])
+        with following(disk.parent, "--workers", "0", "--quiet") as process:
+            until(lambda: rows_out(disk) > 0 or process.poll() is not None)
+            process.kill()
+            process.communicate()
+        assert rows_out(disk) > 0

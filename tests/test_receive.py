@@ -332,7 +332,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged_and_the_same_command_go
                     sent += 50
             code, _, err = receiver.ended()
         assert code == 3
-        assert "Cannot write rows for 'out.csv': No space left on device. What" in err
+        assert f"Cannot write rows for 'out.csv': No space left on device: '{disk}/out.csv.muster" in err
         assert f"What came before is safe: {safe:,} rows. Make room, and type the same command again" in err
         filler.unlink()
         with listening(disk, "-o", "out.csv", "--once") as receiver:

@@ -24,7 +24,7 @@ KINDS = {
     "rows": "rows=7",
 }
 MADE = {
-    "agg": "agg(n='count', total=('n', 'sum'), first=('n', 'first'), last=('n', 'last'))",
+    "agg": "agg(n='count', total=('n', 'sum'), first=('n', 'first'), last=('n', 'last'), mean=('n', 'mean'))",
     "map_groups": "map_groups(packed)",
 }
 STEPS = """
@@ -376,3 +376,23 @@ def test_a_key_that_is_no_column_is_named(tmp_path: Path, muster: Muster, behind
     (tmp_path / "pipeline.py").write_text(f"import muster\npipeline = {read}.{behind}.write_csv('out/')\n")
     refused = muster("run", "pipeline.py", "--workers", "0")
     assert (refused.code, "There is no column 'kk' to group by. Did you mean 'k'?" in refused.err) == (2, True)
+
+
+def test_what_has_changed_of_groups_and_windows_is_told_as_it_was_typed(tmp_path: Path, muster: Muster) -> None:
+    written(tmp_path, "'1h', time='at'", "agg(n='count')")
+    in_turn(tmp_path, HEADER + "a,2026-01-01 10:30:00,1\n")
+    for window, made, key, why in (
+        (
+            "'90m', every='30m', time='at'",
+            "agg(n='count')",
+            "group_by('k')",
+            "are window('90m', every='30m', time='at')",
+        ),
+        ("'1h', time='at'", "agg(n=('n', 'sum'))", "group_by('k')", "are group_by('k') with n=('n', 'sum') now"),
+        ("'1h', time='at'", "agg(n='count')", "group_by(['k', 'at'])", "are group_by(['k', 'at']) with n='count' now"),
+    ):
+        written(tmp_path, window, made, key=key)
+        refused = muster("run", "pipeline.py", "--workers", "0")
+        assert refused.code == 2
+        assert why in refused.err, refused.err
+        assert "argument" not in refused.err

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from muster._api.given import check_function
 from muster._api.measures import asked_of, check_named
-from muster._api.windows import WindowAsked, windowed
+from muster._api.windows import WindowAsked, windowed, with_sums
 from muster._dialects.values import flag
 from muster._model import Grouping, Keyed, Target
 from muster._show.callers import from_the_callers_line
@@ -109,6 +109,11 @@ class Groups(Generic[P]):
         check_named(_unnamed)
         by, is_sorted = self.grouping, flag("sort", sort)
         measures, own = asked_of(outputs, key=by.named)
+        if not own and (kept := with_sums(self.pipeline, by, measures)) is not None:
+            if not is_sorted:
+                return kept
+            firsts = {one.output: (one.output, "first") for one in measures}  # of each, there is one
+            return Groups(kept, Grouping(by.named, dropna=False)).agg(sort=True, **firsts)
         target = targets.parse_target(_AGG)
         given = {"key": by.columns, "measures": measures, **({"own": own} if own else {})}
         given |= {"named": by.named} if by.made else {}

@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from muster._model import WINDOW_START, Grouping, Keyed, Target, Window
+from muster._model import WINDOW_START, Grouping, Keyed, Measure, Target, Window
 from muster._user_code import arguments, targets
 from muster._words.near import nearest
 from muster.errors import UsageError
@@ -184,6 +184,26 @@ def windowed(pipeline: P, by: Grouping, asked: WindowAsked) -> tuple[P, Grouping
     return one, grouping._replace(window=window)
 
 
+def with_sums(pipeline: P, by: Grouping, measures: tuple[Measure, ...]) -> P | None:
+    """Have the step that keeps windows of a stream keep sums, and not rows; ``None`` where no such step is the last."""
+    one = cast("Any", pipeline)
+    if not one.exchanges or not (last := one.exchanges[-1]).has_state or last.at != len(one.steps) - 1:
+        return None
+    window = last.by.window
+    if window is None or not window.size or window.measures:
+        return None
+    given = {"key": [*last.by.columns], "made": [*by.made], "measures": measures, **_lengths(window)}
+    step = targets.with_state(_step("sums_of_streams:window", **given, **{arguments.STATE: list}))
+    keyed = last._replace(by=last.by._replace(window=window._replace(measures=measures)))
+    changed: P = dataclasses.replace(one, steps=(*one.steps[:-1], step), exchanges=(*one.exchanges[:-1], keyed))
+    return changed
+
+
+def _lengths(window: Window) -> dict[str, Any]:
+    """Say what steps are told of windows of a length in a stream."""
+    return {"time": window.time, "late": window.late, "size": window.size, "every": window.every}
+
+
 def _step_of_stream(by: Grouping, window: Window) -> Target:
     given: dict[str, Any] = {arguments.STATE: list}
     if window.rows:
@@ -192,8 +212,7 @@ def _step_of_stream(by: Grouping, window: Window) -> Target:
         given |= {"key": [*by.columns], "gap": window.session}
         step = _step("of_sessions_in_streams:window", time=window.time, late=window.late, **given)
     else:
-        given |= {"size": window.size, "every": window.every}
-        step = _step("of_streams:window", time=window.time, late=window.late, **given)
+        step = _step("of_streams:window", **given, **_lengths(window))
     return targets.with_state(step)
 
 

@@ -33,6 +33,11 @@ def naming(path: str | Path) -> Iterator[None]:
         raise
 
 
+def reason(error: OSError) -> str:
+    """Say what the system said, and of which file, where it is known."""
+    return f"{error.strerror}: {error.filename!r}" if error.filename else str(error.strerror)
+
+
 def write(path: Path, data: str | bytes, *, durable: bool = False) -> None:
     """Write a file for this user alone, in place of what has its name; see ``replacing``."""
     with replacing(path, durable=durable) as file:

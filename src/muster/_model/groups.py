@@ -71,8 +71,9 @@ class Grouping(NamedTuple):
 
     def said(self) -> list[Any]:
         """Write it as JSON, as a journal keeps it."""
-        said = [list(self.columns), self.is_scalar, self.dropna, *([self.sort] if self.sort or self.measures else [])]
-        return [*said, [measure.said() for measure in self.measures]] if self.measures else said
+        measures = self.measures or (self.window.measures if self.window is not None else ())
+        said = [list(self.columns), self.is_scalar, self.dropna, *([self.sort] if self.sort or measures else [])]
+        return [*said, [measure.said() for measure in measures]] if measures else said
 
 
 class Keyed(NamedTuple):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from .aggregates import Measure
+
 WINDOW_START: Final = "window_start"
 WINDOW_END: Final = "window_end"
 WINDOW: Final = "window"
@@ -33,6 +35,8 @@ class Window(NamedTuple):
     """What becomes of rows whose windows are closed."""
     idle: int = 0
     """After how long without a row windows close, which nothing that comes has closed."""
+    measures: tuple[Measure, ...] = ()
+    """What is worked out of the rows of a key and a window by the step itself that keeps windows open."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Final
 
+from muster._files.whole import reason
 from muster._job import ReadFrom
 from muster._words.numbers import plural
 from muster.errors import DataError, EngineError, UsageError, UserCodeError
@@ -257,7 +258,7 @@ class _Spooling:
                 self._spooled.close_piece()
         except OSError as error:
             raise EngineError(
-                f"Cannot write rows for {self._spooled.output!r}: {error.strerror}. What came before is safe. Make"
+                f"Cannot write rows for {self._spooled.output!r}: {reason(error)}. What came before is safe. Make"
                 " room, and type the same command again."
             ) from error
 

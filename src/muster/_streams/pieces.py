@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from muster._files.whole import sync, write_all
+from muster._files.whole import naming, sync, write_all
 from muster._private.files import private
 from muster.errors import EngineError
 
@@ -76,17 +76,18 @@ class Pieces:
         if rows and not state.size:
             text = first_line(header) + text
         self._file.seek(state.size)  # behind a write that failed, too
-        write_all(self._file.fileno(), text)
-        if text:
-            os.fdatasync(self._file.fileno())
-        self._positions.append(
-            size=state.size + len(text),
-            rows=state.rows + rows,
-            began=state.began or (time.time() if text else 0.0),
-            header=header,
-            streams=marks,
-            position=state.position if position is None else position,
-        )
+        with naming(self._folder):
+            write_all(self._file.fileno(), text)
+            if text:
+                os.fdatasync(self._file.fileno())
+            self._positions.append(
+                size=state.size + len(text),
+                rows=state.rows + rows,
+                began=state.began or (time.time() if text else 0.0),
+                header=header,
+                streams=marks,
+                position=state.position if position is None else position,
+            )
 
     def begin_next(self, **entry: object) -> None:
         """Have rows go to the next file from now on; note something else with it."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
+from muster._files.whole import reason
 from muster._words.numbers import duration, plural
 from muster.errors import EngineError, UsageError
 
@@ -137,7 +138,7 @@ class Receiver:
         except OSError as error:
             safe = plural(self._received.state.rows, "row")
             raise EngineError(
-                f"Cannot write rows for {self._received.output!r}: {error.strerror}. What came before is safe: {safe}."
+                f"Cannot write rows for {self._received.output!r}: {reason(error)}. What came before is safe: {safe}."
                 " Make room, and type the same command again; senders that say hello then go on."
             ) from error
         finally:

@@ -21,7 +21,7 @@ from .calling_one import OneStepCaller
 from .failures import said, traced
 from .lane_rows import LaneBatch
 from .states import States
-from .windows.gates import Gate
+from .windows.gates import Gate, GateRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,7 @@ class StateCaller(OneStepCaller):
         """Load the step and what makes its states. Raises as ``load`` does."""
         super().__init__(briefing, memory)
         self._grouping = exchange.grouping
+        self._agreed = exchange.agreed
         self._has_key = bool(exchange.grouping.columns)
         self._function: Callable[..., object] = loading.load(self._target)
         self.make_state: Callable[[], Any] = arguments.state_of(self._target)
@@ -86,6 +87,12 @@ class StateCaller(OneStepCaller):
     def _called(self, batch: LaneBatch, states: States) -> tuple[Any, Reply | Unmade]:
         briefing = self._briefing
         loading.sow(briefing.steps, NO_FILE, int(batch.places[0]))
+        if self.gate is not None:
+            rows = GateRows(batch.table, briefing.columns, self._agreed, batch.places)
+            with TimeLimit(briefing.timeout), Stopwatch(self._sum):
+                is_kept = self.gate.keep(rows, states)
+            if is_kept:
+                return pd.DataFrame(), reply_in_time(pd.DataFrame(), use=briefing.format)
         table, columns = without_made(batch.table, briefing.columns, self._grouping)
         frame = to_pandas(table, batch.places, columns, header=briefing.has_header)
         with TimeLimit(briefing.timeout), Stopwatch(self._sum):

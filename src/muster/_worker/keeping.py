@@ -67,7 +67,7 @@ class Keeping:
         self._index = ""
         self._late_rows = 0
         if self._caller.gate is not None and exchange.stored is not None:
-            self._caller.gate.begin(exchange.stored.clock)
+            self._caller.gate.begin(exchange.stored.clock, has_all_keys=task.is_whole)
         if task.condemned or is_piece:
             self._check_rows_can_be_set_aside()
 

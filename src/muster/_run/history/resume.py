@@ -18,6 +18,7 @@ from muster._user_code.facts import ODD
 from muster._user_code.versions import OWN
 from muster.errors import ResumeError
 
+from .grouped import groups_said, windows_said, without_own
 from .past import Past
 
 _MOST_SAID: Final = 5
@@ -178,6 +179,9 @@ _FORMATS: Final = ("format", "the input's format", "the output's format")
 def _difference(what: str, before: Fields, now: Fields) -> Iterator[str]:
     """Say in words how one field of two fingerprints differs."""
     was, value = before.get(what), now[what]
+    if what == "groups":
+        yield f"the groups were {groups_said(was)}, and are {groups_said(value)} now"
+        return
     if what == "steps":
         many = len(was or ()) > 1 or len(value) > 1
         whose = "functions were" if many else "function was"
@@ -231,6 +235,9 @@ def changed_facts(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator
     """Say in words which facts are others now, or cannot be compared."""
     if OWN in now:
         before = {OWN: _NOTED_NO_VERSION, **before}
+    if (were := windows_said(before)) != (are := windows_said(now)):
+        yield f"the windows were {were}, and are {are} now"
+    before, now = without_own(before), without_own(now)
     for what in sorted(before.keys() | now.keys()):
         was, value = before.get(what), now.get(what)
         odd = next((one for one in (was, value) if one is not None and one.startswith(ODD)), None)

@@ -147,11 +147,17 @@ class EpochStages(StagedTaskPhase):
 
     def _check_windows(self, at: int, columns: tuple[Column, ...], agreed: bytes = b"", *, step: str = "") -> None:
         """Raise ``MusterError`` where rows with these columns lack what is asked of the windows that keep them."""
-        window, behind = self.run.job.exchanges[at].by.window, self.run.job.exchanges[at + 1 :]
-        if window is not None and behind and self.kept.checked.get(at) != (columns, agreed):
-            self.kept.checked[at] = columns, agreed
-            if questions := check_windows_of(behind[0].by, window, columns, agreed, step=step):
-                self.asker.ask(questions)
+        by, behind = self.run.job.exchanges[at].by, self.run.job.exchanges[at + 1 :]
+        window = by.window
+        if window is None or self.kept.checked.get(at) == (columns, agreed):
+            return
+        if window.measures:
+            by = by._replace(columns=(*by.columns, *window.columns), measures=window.measures)
+        elif behind:
+            by = behind[0].by
+        self.kept.checked[at] = columns, agreed
+        if questions := check_windows_of(by, window, columns, agreed, step=step):
+            self.asker.ask(questions)
 
     def _settled(self, number: int, paths: tuple[str, ...]) -> tuple[tuple[Column, ...], bytes]:
         columns, agreed = super(EpochStages, self)._settled(number, paths)

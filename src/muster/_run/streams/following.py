@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from muster._engines.base import Joined, Left, Told, wait
+from muster._files.whole import naming
 from muster._job import Follow, Job, Result, SendTcp, StreamLag, WriteTo
 from muster._journal import events
 from muster._journal.events import EpochBegan, Event
@@ -186,7 +187,7 @@ class Following(Working):
             self.begun.holding.is_of_use = True
             StopRequest(run.work.folder).forget()  # before anybody can find this process
             self._begin_in(journal)
-            with self._telling_why_it_stops(), contextlib.ExitStack() as ending:
+            with self._telling_why_it_stops(), naming(run.work.folder), contextlib.ExitStack() as ending:
                 epochs = self._epochs(loading)
                 if epochs.log is not None:
                     ending.callback(epochs.log.close)

@@ -99,12 +99,7 @@ class MeasurePlan:
 
     def of_rows(self, table: pa.Table, codes: Codes, groups: int) -> dict[str, pa.Array]:
         """Make what is kept of rows, under names that say what it is."""
-        return {
-            f"{sort}:{place}:{name}": column
-            for place, kept in self.kept_of(table, codes, groups).items()
-            for sort, columns in kept.items()
-            for name, column in columns.items()
-        }
+        return _named(self.kept_of(table, codes, groups))
 
     def _cells(self, table: pa.Table, place: int) -> partials.Cells:
         if place < 0:
@@ -134,6 +129,10 @@ class MeasurePlan:
             column = self._columns[place] if place >= 0 else Column("")
             kept.setdefault(place, {})[sort] = _SORTS[sort].together(columns, column, codes, groups)
         return kept
+
+    def put_together(self, table: pa.Table, codes: Codes, groups: int) -> dict[str, pa.Array]:
+        """Put together likewise, under the same names."""
+        return _named(self.together(table, codes, groups))
 
     def frame(self, keys: pd.DataFrame, kept: Mapping[int, Kept], own: Mapping[str, "pd.Series[Any]"]) -> pd.DataFrame:
         """Make the frame that pandas gives, with the keys before all others; ``own`` is of the user's aggregations."""
@@ -169,6 +168,15 @@ class MeasurePlan:
         names = [*dict.fromkeys((*self._grouping.columns, *(one.columns[0] for one in self._measures if one.columns)))]
         frame = kinds.frame_of([self._columns[self._places[name]] for name in names], self.agreed)
         return agg(key=self._grouping.columns, measures=self._measures)(frame)
+
+
+def _named(kept: Mapping[int, Kept]) -> dict[str, pa.Array]:
+    return {
+        f"{sort}:{place}:{name}": column
+        for place, own in kept.items()
+        for sort, columns in own.items()
+        for name, column in columns.items()
+    }
 
 
 _COLONS: Final = 2

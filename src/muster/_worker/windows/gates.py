@@ -5,12 +5,13 @@ which it closes. Which rows wait is the state of a lane: frames, each under when
 place. So tasks that have rows of some keys alone never write the same one.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from muster._model import FOR_EVER, NEVER, NO_TIME, WindowClock, WindowsSeen
+from muster._model import FOR_EVER, NEVER, NO_TIME, Column, WindowClock, WindowsSeen
 
 from .times import Ticks, ticks_of, ticks_of_arrival
 
@@ -21,22 +22,38 @@ What is further ahead is a mistake of that row alone, and tells nothing of the t
 """
 
 
+class GateRows(NamedTuple):
+    """Rows as they lie between stages."""
+
+    table: pa.Table
+    columns: tuple[Column, ...]
+    agreed: bytes
+    """Arrow's schema of them, where steps have made them."""
+    places: np.ndarray
+
+
 class Gate:
     """Knows what time it is, and what it has seen since it was told that."""
 
     def __init__(self, *, late: str = "drop") -> None:
         """Know what becomes of rows that come too late."""
         self.late = late
-        self.begin(NO_TIME)
+        self.begin(NO_TIME, has_all_keys=True)
 
-    def begin(self, clock: WindowClock) -> None:
-        """Take the clock of a task."""
+    def begin(self, clock: WindowClock, *, has_all_keys: bool) -> None:
+        """Take the clock of a task, which may have the rows of some keys of a lane alone."""
         self.clock = clock
+        self.has_all_keys = has_all_keys
         self._latest = NEVER
         self._due: dict[int, int] = {}
         self._late_places = np.empty(0, np.int64)
 
-    def closed(self, states: Any) -> pd.DataFrame | None:  # noqa: ANN401 (states by key)
+    def keep(self, rows: GateRows, states: Any) -> bool:  # noqa: ANN401 (states by key)
+        """Keep rows as they are, and give none on; tell whether it did: else it is called with a frame of them."""
+        del rows, states
+        return False
+
+    def closed(self, states: Any) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
         """Give the rows of windows that are closed now, each labelled by its place; ``None`` where there are none."""
         del states
         return None

@@ -1,0 +1,78 @@
+"""How rows are grouped, and cut into windows, in the words that the user has typed for it: where that has changed."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from muster._model import WINDOW, WINDOW_END, WINDOW_START
+
+_OF_WINDOWS: Final = {WINDOW, WINDOW_START, WINDOW_END}
+
+_OF_OWN_STEPS: Final = re.compile(r"the (?:argument '(\w+)'|state) of '(window|times|agg)'( \(step \d+\))?")
+"""What is known of steps that ``window`` and ``agg`` add: the user has typed none of it as it stands there."""
+
+_UNITS: Final = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000}
+"""How many microseconds each has."""
+
+
+def groups_said(said: Sequence[Sequence[Any]] | None) -> str:
+    """Say by what rows are grouped, from what the journal keeps of it."""
+    return ", then ".join(map(_group, said or ())) or "not grouped"
+
+
+def _group(said: Sequence[Any]) -> str:
+    _, columns, is_scalar, dropna, *rest = said
+    names = [name.removesuffix("()") for name in columns if name not in _OF_WINDOWS]
+    is_cut = len(names) < len(columns)
+    key = repr(names[0]) if len(names) == 1 and (is_scalar or is_cut) else repr(names) if names else "None"
+    is_of_states = "state" in rest and not dropna
+    call = f"key_by({key})" if is_of_states else f"group_by({key}{', dropna=False' * (not dropna and bool(names))})"
+    asked = ["sort=True"] * (True in rest) + [_measure(one) for each in rest if isinstance(each, list) for one in each]
+    return call + ".window(...)" * is_cut + (f" with {', '.join(asked)}" if asked else "")
+
+
+def _measure(said: Sequence[Any]) -> str:
+    output, how, columns, is_frame = said
+    if not columns:
+        return f"{output}='count'"
+    return f"{output}=({columns if is_frame else columns[0]!r}, {repr(how) if how else '...'})"
+
+
+def without_own(facts: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what is known of steps that muster has added."""
+    return {what: value for what, value in facts.items() if not _is_own(what, facts)}
+
+
+def _is_own(what: str, facts: Mapping[str, str]) -> bool:
+    match = _OF_OWN_STEPS.fullmatch(what)
+    name = match[2] if match else ""
+    return bool(name) and not any(fact.startswith((f"the function {name!r}", f"the class {name!r}")) for fact in facts)
+
+
+def windows_said(facts: Mapping[str, str]) -> str:
+    """Say which windows rows are cut into."""
+    steps = defaultdict[str, dict[str, Any]](dict)
+    for what, value in facts.items():
+        if (match := _OF_OWN_STEPS.fullmatch(what)) and match[1] and _is_own(what, facts) and value[:1] != "#":
+            steps[match[3] or ""][match[1]] = json.loads(value)
+    return ", then ".join(said for given in steps.values() if (said := _window(given))) or "none"
+
+
+def _window(given: Mapping[str, Any]) -> str:
+    asked = [
+        repr(_span(given["size"])) if "size" in given else "",
+        f"every={_span(given['every'])!r}" if given.get("every") != given.get("size") else "",
+        f"session={_span(given['gap'])!r}" if "gap" in given else "",
+        f"rows={given['rows']}" if "rows" in given else "",
+    ]
+    if not any(asked):
+        return ""
+    asked += [f"{name}={given[name]!r}" for name in ("time", "late") if given.get(name, "drop") not in {"", "drop"}]
+    return f"window({', '.join(filter(None, asked))})"
+
+
+def _span(microseconds: int) -> str:
+    unit = next((unit for unit, size in _UNITS.items() if not microseconds % size), "ms")
+    return f"{microseconds / _UNITS[unit]:g}{unit}"
