@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import muster
 from muster import UsageError, UserCodeError
+from muster._run.history.resume import changed_facts
 
 Value = Any  # whatever a caller gives, or a function
 
@@ -440,3 +441,9 @@ def test_an_unfinished_run_does_not_go_on_with_another_aggregation(
 
 def stopping(df: pd.DataFrame) -> pd.DataFrame:
     raise KeyError(len(df))
+
+
+def test_aggregations_that_have_changed_since_a_run_began_are_told_and_how_agg_is_built_is_not() -> None:
+    facts = {"the argument 'own' of 'agg'": "#1", "the argument 'measures' of 'agg'": "#3"}
+    now = {"the argument 'own' of 'agg'": "#2", "the argument 'measures' of 'agg'": "#4"}
+    assert list(changed_facts(facts, now)) == ["the argument 'own' of 'agg' has changed"]

@@ -10,8 +10,15 @@ from muster._model import WINDOW, WINDOW_END, WINDOW_START
 
 _OF_WINDOWS: Final = {WINDOW, WINDOW_START, WINDOW_END}
 
-_OF_OWN_STEPS: Final = re.compile(r"the (?:argument '(\w+)'|state) of '(window|times|agg)'( \(step \d+\))?")
-"""What is known of steps that ``window`` and ``agg`` add: the user has typed none of it as it stands there."""
+_OF_GROUPS: Final = "key|made|named|measures|has_key"
+_OF_CUTS: Final = "size|every|gap|rows|time|late"
+_OF_OWN_STEPS: Final = re.compile(
+    rf"the (?:argument '(?:{_OF_GROUPS}|({_OF_CUTS}))'|state) of '(window|times|agg)'( \(step \d+\))?"
+)
+"""What is known of steps that ``window`` and ``agg`` add, and is told otherwise: the user has not typed it so.
+
+Aggregations of the user's own are none of it.
+"""
 
 _UNITS: Final = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000}
 """How many microseconds each has."""
@@ -55,7 +62,7 @@ def windows_said(facts: Mapping[str, str]) -> str:
     """Say which windows rows are cut into."""
     steps = defaultdict[str, dict[str, Any]](dict)
     for what, value in facts.items():
-        if (match := _OF_OWN_STEPS.fullmatch(what)) and match[1] and _is_own(what, facts) and value[:1] != "#":
+        if (match := _OF_OWN_STEPS.fullmatch(what)) and match[1] and _is_own(what, facts):
             steps[match[3] or ""][match[1]] = json.loads(value)
     return ", then ".join(said for given in steps.values() if (said := _window(given))) or "none"
 
