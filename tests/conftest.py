@@ -25,7 +25,7 @@ from muster._api.generate import generate
 from muster._clouds.base import Access
 from muster._engines.cores.starter import start_by
 from muster._user_code import loaded
-from warm import Forked, Warm, starting
+from warm import Forked, Warm, read_at_start, starting
 
 MUSTER = [sys.executable, "-m", "muster"]
 WARM: list[Warm] = []
@@ -135,8 +135,18 @@ def settled() -> None:
     loaded.settle()
 
 
+@pytest.fixture
+def no_variable_stays() -> Iterator[None]:
+    """See that a test leaves no variable behind that a process reads as it starts: none would be forked after that."""
+    before = read_at_start(os.environ)
+    yield
+    left = read_at_start(os.environ).items() ^ before.items()
+    assert not left, f"variables were set, changed or taken away: {sorted(left)}"
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(no_variable_stays: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    del no_variable_stays  # what the test itself has set is taken back by then
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MUSTER_HOME", str(folder))
     return folder

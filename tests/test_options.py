@@ -44,9 +44,11 @@ def types_complain(text: str, path: Path) -> str:
     """Ask mypy, as ``make lint`` does: what that has found out of muster itself is used again."""
     path.write_text(text)
     root = Path(__file__).parents[1]
-    out, err, _ = api.run(
-        ["--config-file", str(root / "pyproject.toml"), "--cache-dir", str(root / ".mypy_cache"), str(path)]
-    )
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("MYPY_CONFIG_FILE_DIR", "")  # as mypy does, which would leave it behind
+        out, err, _ = api.run(
+            ["--config-file", str(root / "pyproject.toml"), "--cache-dir", str(root / ".mypy_cache"), str(path)]
+        )
     return out + err
 
 

@@ -62,10 +62,10 @@ HEAVY = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json", BODY, "muster._forma
 FOR_STORES = ("s3fs",)
 """What is loaded besides where there is a store: as much again, in each worker."""
 
-READ_LATE = ("MUSTER_", "AWS_", "PATH", "PULUMI_", "PYTEST_", "RAY_", "_RJEM_")
+READ_LATE = ("MUSTER_", "AWS_", "GRPC_", "PATH", "PULUMI_", "PYTEST_", "RAY_", "_RJEM_")
 """How the names of variables begin that nobody reads while these modules are loaded.
 
-Ray and Polars set some where they are loaded: a test that does so would have all after it start processes anew.
+muster, Ray and Polars set some where they are loaded: a test that does so would have all after it start processes anew.
 """
 
 START = "import sys; sys.path.insert(1, sys.argv[3]); import warm; del sys.path[1]; warm.serve(*sys.argv[1:3])"
