@@ -24,6 +24,7 @@ from muster._run import runner
 from muster._run.history.earlier import earlier
 from muster._run.history.job_fields import job_of
 from muster._run.history.past import Past
+from muster._run.history.retrying import lacking
 from muster._run.staffing.assembly import to_the_terminal
 from muster._show.callers import from_the_callers_line, of_python, warn_of_mixing, warn_of_rejects
 from muster._user_code import arguments, loading, targets
@@ -140,7 +141,7 @@ def start(  # noqa: PLR0913 (what is asked, and who is told)
         steps = (
             pipeline.steps
             if has_arguments
-            else _with_arguments(pipeline.steps, before=past.asked["steps"], job=job, given=given)
+            else _with_arguments(pipeline.steps, lacks=lacking(past.asked), job=job, given=given)
         )
         exchanges = pipeline.exchanges or exchanges_of(past, steps)
         job = replace(job, steps=with_groups(steps, exchanges), exchanges=exchanges)
@@ -223,7 +224,7 @@ def _steps_of(job: Job, as_script: Callable[[Target], None]) -> Pipeline:
 
 
 def _with_arguments(
-    steps: tuple[Target, ...], *, before: Sequence[Mapping[str, Any]], job: Job, given: Arguments | None
+    steps: tuple[Target, ...], *, lacks: Sequence[str], job: Job, given: Arguments | None
 ) -> tuple[Target, ...]:
     """Give functions the arguments that they had, with those laid over that are given now."""
     if given is not None and len(steps) > 1:
@@ -233,7 +234,7 @@ def _with_arguments(
     if given is not None and given.values:
         return (targets.with_arguments(steps[0], given),)
     over = dict(given.typed) if given is not None else {}
-    if lost := [name for step in before for name in step["lacks"] if name not in over]:
+    if lost := [name for name in lacks if name not in over]:
         raise UsageError(
             f"The argument {lost[0]!r} of the function was not kept: a secret, or a value of a Python program. Give it"
             f" again: --arg {lost[0]}=VALUE."

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from muster._urls.urls import get, is_remote
-from muster.errors import MusterError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,34 +31,6 @@ def first(path: str, count: int) -> list[dict[str, Any]]:
         return list(islice(_rows(path), count))
     except (OSError, ValueError):
         return []
-
-
-def to_mend(path: str, count: int, *, again: str) -> str:
-    """Say what to do about the bad rows of an output; ``again`` retries those that the function can do once mended."""
-    unread = min(_unread(path), count)
-    if not unread:
-        return f"Mend the function, then {again}"
-    those = ("They", "them") if count > 1 else ("It", "it")
-    if unread == count:
-        return (
-            f"{those[0]} could not be read, which no retry changes: mend {those[1]} in the input, or say how to read"
-            f" {those[1]}, and run the whole again. More: muster help bad-rows"
-        )
-    return (
-        f"{unread:,} of them could not be read: mend {'these' if unread > 1 else 'this one'} in the input"
-        f" (muster help bad-rows). For the other {count - unread:,} mend the function, then {again}"
-    )
-
-
-def _unread(path: str) -> int:
-    """Count the rows that could not be read; none where the file cannot be read itself."""
-    try:
-        if is_remote(path):
-            return sum(map(is_unread, get(path).splitlines()))
-        with Path(path).open("rb") as lines:
-            return sum(map(is_unread, lines))
-    except (OSError, MusterError):
-        return 0
 
 
 def is_unread(line: bytes) -> bool:

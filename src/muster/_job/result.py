@@ -9,6 +9,7 @@ from muster._words import count, dollars, duration, left, pace, plural, worker_c
 
 from .bad_rows import first, frame
 from .estimate import Estimate
+from .remedy import Remedy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,18 +70,22 @@ class Result:
     """Of a stream: how many there were, of all attempts."""
     warnings: tuple[str, ...] = ()
     """Why the results may be wrong, where something tells of it: the function seems not to be row-wise."""
+    remedy: Remedy | None = None
+    """What is to be done about bad rows: whether ``muster retry`` does them, and what it has to be given."""
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> "Result":
         """Read what ``as_fields`` wrote."""
         estimate, warnings = Estimate.of_fields(fields.get("estimate")), tuple(fields.get("warnings", ()))
         stages = tuple(StageDone(**one) for one in fields.get("stages", ()))
-        return cls(**{**fields, "estimate": estimate, "stages": stages, "warnings": warnings})
+        remedy = Remedy.of_fields(fields.get("remedy"))
+        return cls(**{**fields, "estimate": estimate, "stages": stages, "warnings": warnings, "remedy": remedy})
 
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON. Fields that matter for some runs only are left out of the others."""
-        said_of_some = {"rows_before", "estimate", "unchanged", "skipped", "stages", "epochs", "warnings"}
+        said_of_some = {"rows_before", "estimate", "unchanged", "skipped", "stages", "epochs", "warnings", "remedy"}
         said = {**asdict(self), "stages": [one._asdict() for one in self.stages]}
+        said["remedy"] = self.remedy and self.remedy.as_fields()
         return {name: value for name, value in said.items() if value or name not in said_of_some}
 
     @property

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from muster._job import Estimate, Result
+from muster._job.remedy import Remedy
 from muster._journal.events import Finished, OutputLayout, Standing
 from muster._model import Outcome
 from muster._output.build import check_worth_publishing, totals
@@ -12,6 +13,8 @@ from .asking.questions import Asker
 from .beginning.recognition import Recognised
 from .history import unchanged
 from .history.earlier import check_still_stands
+from .history.job_fields import job_as_fields
+from .history.retrying import count_unread, remedy_of
 from .tasks.task_phase import TaskPhase
 
 
@@ -86,6 +89,17 @@ class Commit:
             estimate=self._estimate(worked, seconds, workers=workers),
             stages=tuple(self.phase.stages_done),
             warnings=(*run.warnings, *remarks),
+            remedy=self._remedy() if sums["bad_rows"] else None,
+        )
+
+    def _remedy(self) -> Remedy:
+        """Decide what is to be done about the bad rows, which lie beside the output by now."""
+        phase, run = self.phase, self.phase.run
+        return remedy_of(
+            job_as_fields(run.job, place=run.work.address, folder=str(run.folder)),
+            bad_before=phase.first.progress.bad_rows,
+            unread=count_unread(run.work),
+            has_gaps=phase.has_gaps,
         )
 
     def _estimate(self, worked: float, seconds: float, *, workers: int) -> Estimate | None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from muster._job import Result
-from muster._job.bad_rows import to_mend
+from muster._job.remedy import Remedy
 from muster._private.secrets import harmless
 from muster._user_code.origins import is_users
 from muster._words import plural
 from muster.errors import MusterError, NotRowWiseWarning, RejectedRowsWarning, UserCodeError
 
 from .arguments import in_python
+from .mending import to_mend
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,18 +139,14 @@ def _by_cells(text: str) -> str:
     return _PLACE.sub(named, text)
 
 
-AGAIN: Final = "A stream does not do them again; written to a file that it follows, they are new rows."
-"""What becomes of the bad rows of a stream."""
-
-
 def warn_of_rejects(result: Result) -> None:
     """Warn where rows are missing in a result."""
     if not result.bad_rows:
         return
     rows = plural(result.bad_rows, "row")
     rejects = result.rejects or ""
-    what = to_mend(rejects, result.bad_rows, again=f"muster.retry({result.output!r}) does these alone")
-    what = AGAIN.removesuffix(".") if result.epochs else what
+    remedy = None if result.epochs else result.remedy or Remedy()
+    what = to_mend(remedy, result.bad_rows, output=result.output, of_python=True).removesuffix(".")
     warn(
         f"{rows} of {result.rows_in:,} could not be processed, and {'is' if result.bad_rows == 1 else 'are'} not in"
         f" {result.output!r} but in {result.rejects!r}{_first_reason(rejects)}. {what}. strict=True would stop"

@@ -1,13 +1,12 @@
 """What a run came to, in words, once it has ended; and what to do about its bad rows."""
 
 import importlib.util
-import shlex
 from typing import Final
 
 from muster._job import Estimate, Result, Snapshot
-from muster._job.bad_rows import to_mend
+from muster._job.remedy import Remedy
 from muster._show.arguments import in_python
-from muster._show.callers import AGAIN
+from muster._show.mending import to_mend
 from muster._words import left, plural, size, worker_count
 
 _SHORT: Final = 10.0
@@ -90,6 +89,5 @@ def _sizes(low: int, high: int) -> str:
 def rejected(result: Result) -> str:
     """Say how many rows are missing, and where they are."""
     bad = "1 bad row is" if result.bad_rows == 1 else f"{result.bad_rows:,} bad rows are"
-    again = f"muster retry {shlex.quote(result.output)}"
-    what = AGAIN if result.epochs else to_mend(result.rejects or "", result.bad_rows, again=f"type: {again}")
+    what = to_mend(None if result.epochs else result.remedy or Remedy(), result.bad_rows, output=result.output)
     return f"{bad} in {result.rejects}, with the text and the reason. {what}"

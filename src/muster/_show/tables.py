@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from muster._show.mending import to_mend_of
 from muster._words import duration, latency, moment, plural, size, timestamp
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def run_in_lines(run: Mapping[str, Any]) -> str:
     where = f"{functions}: {inputs[0] if inputs else 'rows'}{more} to {run['output']}"
     lines = [*(_lines_of_stream(run["stream"], is_going=run["status"] == "running") if "stream" in run else ())]
     width = max((len(name) for name, _ in lines), default=0)
-    return "\n".join([title, where, *(f"  {name:<{width}}  {text}" for name, text in lines)])
+    mend = [what] if (what := to_mend_of(run)) else []
+    return "\n".join([title, where, *(f"  {name:<{width}}  {text}" for name, text in lines), *mend])
 
 
 def _rows_done(run: Mapping[str, Any]) -> str:

@@ -82,6 +82,11 @@ class StagedTaskPhase(TaskPhase):
         """Tell what the stages came to."""
         return self._told
 
+    @property
+    def has_gaps(self) -> bool:
+        """Tell whether it is known where in the output groups are missing that failed."""
+        return bool(self.past.later.exchanged[self._last].gaps)
+
     def first_stage(self) -> Stage:
         """Read the input, and send rows to the lanes of their keys."""
         stages, exchange = self.run.job.chains, self._exchange(0)

@@ -84,6 +84,11 @@ class TaskPhase:
         """Tell what the stages came to, where there are several."""
         return ()
 
+    @property
+    def has_gaps(self) -> bool:
+        """Tell whether it is known where in the output groups are missing that failed."""
+        return False
+
     def outcomes(self) -> list[Outcome]:
         """List what the output, and the rejects, are made of."""
         return self.loop.progress.outcomes

@@ -12,6 +12,7 @@ from muster._journal.runs import KnownRun
 from muster._journal.status import RunState, status
 from muster._model import Reason
 from muster._run.telling.under_way import StuckRows
+from muster._show.mending import to_mend_of
 
 from . import figures, tables
 from .figures import Figures
@@ -210,6 +211,11 @@ class Moment:
     def rejects(self) -> str | None:
         """Name the file of rejects, once there is one: it appears with the output."""
         return self.view.result["rejects"] if self.view.result is not None else None
+
+    @property
+    def to_mend(self) -> str:
+        """Say what to do about bad rows, once it is finished; a stream does none again."""
+        return to_mend_of(self.view.result) if self.view.result is not None else ""
 
     @cached_property
     def workers(self) -> list[WorkerRow]:
