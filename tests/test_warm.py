@@ -1,5 +1,7 @@
 """A fork that was waiting is as a process that was just started, in all that a function can see."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 
 from conftest import cold
-from warm import Forked, Warm
+from shells import muster_on_path
+from warm import START, Forked, Warm
 
 LOOK = """
 import os, signal, sys, threading
@@ -46,6 +49,15 @@ def test_what_waits_shows_a_function_what_a_new_process_shows_it(tmp_path: Path,
         assert code == 0, err
         seen.append((tmp_path / "out.jsonl").read_text())
     assert seen[0] == seen[1]
+
+
+def test_what_a_shell_starts_is_forked_though_shells_set_variables(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "look.py").write_text("def look(df):\n    return df.assign(words=open('/proc/self/cmdline').read())\n")
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    with muster_on_path(warm, tmp_path / "bin") as programs:
+        command = f"cd .; {programs}/muster run look.py:look rows.csv -o out.jsonl --workers 0 && true"
+        subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, env=dict(os.environ), check=True)  # as os has them
+    assert START in json.loads((tmp_path / "out.jsonl").read_text())["words"]
 
 
 def test_what_waits_does_not_stand_in_for_a_process_that_would_start_otherwise(

@@ -68,6 +68,9 @@ READ_LATE = ("MUSTER_", "AWS_", "GRPC_", "PATH", "PULUMI_", "PYTEST_", "RAY_", "
 muster, Ray and Polars set some where they are loaded: a test that does so would have all after it start processes anew.
 """
 
+BY_SHELLS = ("OLDPWD", "PWD", "SHLVL", "_")
+"""Variables that each shell sets anew for what it starts: none of them says anything to these modules."""
+
 START = "import sys; sys.path.insert(1, sys.argv[3]); import warm; del sys.path[1]; warm.serve(*sys.argv[1:3])"
 LARGEST = 1 << 20
 AT_ONCE = 2
@@ -269,7 +272,8 @@ def as_of_muster(environment: Mapping[str, str]) -> dict[str, str]:
 
 def read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     """Choose what matters when a process starts."""
-    return {name: value for name, value in environment.items() if not name.startswith(READ_LATE)}
+    late = {name for name in environment if name.startswith(READ_LATE) or name in BY_SHELLS}
+    return {name: value for name, value in environment.items() if name not in late}
 
 
 # What waits
