@@ -31,6 +31,7 @@ from muster._journal.file import replay
 from muster._model import Slots
 from muster._run.staffing.assembly import Means, engine_of_a_cluster
 from test_key_types import TYPES, told
+from test_stages_killed import by_pandas, written_in
 
 pytestmark = pytest.mark.waits("long", "together")
 
@@ -396,6 +397,70 @@ def test_a_muster_that_is_killed_does_no_group_again_that_is_done(clicks: Path, 
         one.event for one in replay(clicks / "journal") if isinstance(one.event, KeptLater) and one.event.stage == 1
     ]
     assert len(kept) == len({(one.outcome.task.first, one.outcome.task.lo) for one in kept})
+
+
+STORM = f"""
+import json, os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+import psutil
+import app
+from muster._api.pipeline import start
+from muster._clouds.local import LocalCloud
+from muster._engines.around import Around
+from muster._engines.base import Done
+from muster._run.staffing.assembly import Means, engine_of_a_cluster
+
+folder, dies = Path(sys.argv[1]), sys.argv[2] == "dies"
+
+class Storm(Around):
+    stages = hit = 0
+
+    def brief(self, briefing):
+        self.stages += 1
+        super().brief(briefing)
+
+    def messages(self):
+        told = super().messages()
+        workers = [one.worker for one in told if isinstance(one, Done)]
+        if workers and self.hit < self.stages:
+            self.hit = self.stages
+            self.strike(workers[-1].partition("-")[0])
+        return told
+
+    def strike(self, machine):
+        kills = open("kills", "a")
+        if dies and self.stages == 4:
+            print("muster", file=kills, flush=True)
+            os.kill(os.getpid(), {int(signal.SIGKILL)})
+        agent = psutil.Process(int(json.loads((folder / machine / "agent").read_text())["pid"]))
+        for process in agent.children(recursive=True):
+            if process.name().startswith("muster:"):
+                print(machine, file=kills, flush=True)
+                process.kill()
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+with LocalCloud(folder).access() as found:
+    far = replace(found, shares_files=False)
+    access = replace(far, make_engine=lambda _: Storm(engine_of_a_cluster(far)))
+    start(app.pipeline(), {{"part_bytes": 4_000}}, watch=lambda _: None, remark=print, means=Means(access=lambda: access))
+"""
+
+
+def test_workers_of_ray_and_muster_may_be_killed_in_each_stage(tmp_path: Path, two: Cluster, python: Muster) -> None:
+    rows = written_in(tmp_path)[:200]
+    rows.to_csv(tmp_path / "in.csv", index=False)
+    (tmp_path / "pace").write_text("0")
+    assert python("-c", STORM, two.folder, "dies").code == -signal.SIGKILL
+    end = python("-c", STORM, two.folder, "lives")
+    assert end.code == 0, end.err
+    kills = Counter((tmp_path / "kills").read_text().split())
+    assert kills.pop("muster") == 1
+    assert kills.total() >= 5
+    assert (tmp_path / "out.csv").read_text() == by_pandas(rows)
+    assert not (tmp_path / "out.csv.rejects.jsonl").exists()
 
 
 def stage_of(block: Path) -> int:
