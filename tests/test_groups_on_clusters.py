@@ -445,7 +445,8 @@ class Storm(Around):
 with LocalCloud(folder).access() as found:
     far = replace(found, shares_files=False)
     access = replace(far, make_engine=lambda _: Storm(engine_of_a_cluster(far)))
-    start(app.pipeline(), {{"part_bytes": 4_000}}, watch=lambda _: None, remark=print, means=Means(access=lambda: access))
+    means = Means(access=lambda: access)
+    start(app.pipeline(), {{"part_bytes": 4_000}}, watch=lambda _: None, remark=print, means=means)
 """
 
 
