@@ -6,6 +6,7 @@ reader of Parquet reads those. All depends on the rows of the row group alone, w
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
@@ -50,8 +51,12 @@ def _is_integer(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)))
 
 
+@lru_cache(maxsize=8)
 def _drawn(rows: int) -> pa.Array:
-    """Draw rows by lot, none twice; the same ones each time, as the same rows are to become the same bytes."""
+    """Draw rows by lot, none twice; the same ones each time, as the same rows are to become the same bytes.
+
+    Kept, as all shares of a row group ask for the same.
+    """
     draw = Random(rows).random  # noqa: S311 (nobody is to be kept from guessing it)
     return pa.array(sorted({int(draw() * rows) for _ in range(_SAMPLE)}))
 

@@ -32,17 +32,37 @@ _AHEAD: Final = 64 << 10
 _PACKING: Final = "zstd"
 
 
-def piece_of(table: pa.Table, *, packed: bool = False) -> memoryview:
+def piece_of(table: pa.Table, *, packed: bool = False) -> bytes:
     """Write rows as a piece; ``packed`` where room or the way to it matters more than time."""
+    return b"".join(stretches_of(table, packed=packed))
+
+
+def stretches_of(table: pa.Table, *, packed: bool) -> list[memoryview]:
+    """Write rows as a piece, likewise, of which the columns are not copied: it is what these add up to."""
     again = _as_read_again(table)
     if again is None:
-        return memoryview(render(_telling_its_bytes(table)))
+        return [memoryview(render(_telling_its_bytes(table)))]
     again = _telling_its_bytes(again)
-    sink = pa.BufferOutputStream()
+    sink = _Stretches()
     options = pa.ipc.IpcWriteOptions(compression=_PACKING if packed else None, use_threads=False)
     with pa.ipc.new_file(sink, again.schema, options=options) as file:
         file.write_table(again)
-    return memoryview(sink.getvalue())
+    return sink.written
+
+
+class _Stretches:
+    """A file of Python's that keeps what is written to it: Arrow hands over the memory of its columns as it is."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.written: list[memoryview] = []
+
+    def write(self, data: Any) -> None:  # noqa: ANN401 (bytes, or one of Arrow's buffers)
+        self.written.append(memoryview(data))
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
 
 
 def _telling_its_bytes(table: pa.Table) -> pa.Table:

@@ -87,7 +87,7 @@ class Unseal(NamedTuple):
             rows = table.slice(at, cut.rows)
             at += cut.rows
             piece = parquet_schema.as_it_was(rows, parquet_pieces.read_schema(cut.arrow), own=cut.own, rows=cut.rows)
-            yield cut, None if piece is None else bytes(parquet_pieces.piece_of(piece, packed=True))
+            yield cut, None if piece is None else parquet_pieces.piece_of(piece, packed=True)
 
 
 def _rows(file: Any, row: int, count: int) -> Any:  # noqa: ANN401 (Arrow has no types)

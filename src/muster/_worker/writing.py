@@ -62,7 +62,7 @@ class Writer:
         own, rows = united(reply.schema for reply in telling if reply.schema), sum(reply.rows for reply in replies)
         schema = united([self._task.expected or own, own])
         texts: Sequence[_Text] = [b""] * len(replies) if is_parquet else [self._text(one, schema) for one in replies]
-        whole = [_as_parquet(telling, is_packed=self._is_packed)] if is_parquet else texts
+        whole = _as_parquet(telling, is_packed=self._is_packed) if is_parquet else texts
         return Written(rows, self.piece("rows", whole, rows) if rows or is_parquet else None, own, schema, texts)
 
     def texts_of(self, shaped_: Iterable["ShapedResults"]) -> list[_Text]:
@@ -131,10 +131,10 @@ class Writer:
         return Piece(path.name, sum(map(len, texts)), crc, rows, stamp=stamp)
 
 
-def _as_parquet(replies: Sequence[Reply], *, is_packed: bool) -> _Text:
+def _as_parquet(replies: Sequence[Reply], *, is_packed: bool) -> Sequence[_Text]:
     from muster._formats import parquet_pieces, parquet_schema
 
-    return parquet_pieces.piece_of(parquet_schema.piece(replies), packed=is_packed)
+    return parquet_pieces.stretches_of(parquet_schema.piece(replies), packed=is_packed)
 
 
 def _as_csv(table: pa.Table, forms: Sequence[str], rows: int, *, delimiter: str) -> _Text:
