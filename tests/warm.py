@@ -56,7 +56,17 @@ LIGHT = (
 """What muster's own process loads; none of it looks around when it is loaded."""
 
 BODY = "muster._worker.task"
-HEAVY = ("pandas", "orjson", "pyarrow.csv", "pyarrow.json", BODY, "muster._formats.jsonl", "muster._formats.parquet")
+STAGES = "muster._worker.stages"
+HEAVY = (
+    "pandas",
+    "orjson",
+    "pyarrow.csv",
+    "pyarrow.json",
+    BODY,
+    STAGES,
+    "muster._formats.jsonl",
+    "muster._formats.parquet",
+)
 """What workers load, or muster's own process where nobody else works for it."""
 
 FOR_STORES = ("s3fs",)

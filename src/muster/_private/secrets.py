@@ -21,15 +21,15 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
 HIDDEN: Final = "***"
-_LINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_LINK: Final = r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+"
 _WEB: Final = frozenset({"http", "https"})
-_SECRET: Final = re.compile(
+_LETS_IN: Final = (
     r"(?i)x-(amz|goog|oss|ms|cos)-.*|.*(signature|token|secret|passw|pwd|credential|auth(?!ors?\b)|accesskey|access_key|apikey"
     r"|accessid|api_key|api-key|jwt|session|key-pair-id).*|sig|key|pass|access|code|policy|hmac|ticket|expires"
     r"|s[eptvrsi]|sip|spr|srt|sk(oid|tid|t|e|s|v)|saoid|suoid|scid|sdd|ses"
 )
 """Names of parameters that let somebody in, or are made anew with those that do; Azure's have two or three letters."""
-_SURELY_SECRET: Final = re.compile(
+_SURELY_LETS_IN: Final = (
     r"(?i)x-(amz|goog|oss)-.*|.*(signature|token|secret|passw|credential|accesskey|apikey|accessid).*|sig"
 )
 """The same where a question mark may be part of a name, as in a bucket."""
@@ -53,9 +53,9 @@ _PLAIN: Final = frozenset(
     }
 )
 """Names of parameters whose values are shown; of others, which may be secret, a keyed digest tells two files apart."""
-_OF_ANY_REQUEST: Final = re.compile(r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}")
+_OF_ANY_REQUEST: Final = r"(?i)[0-9T:.Z+-]*|x-.*|host|AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|https?|[a-z]{1,5}"
 """Values that say nothing, and would be struck out of any sentence."""
-_HARMLESS_OPTION: Final = re.compile(
+_HARMLESS_OPTION: Final = (
     r"anon|endpoint(_url)?|(default_)?region(_name)?|location|account(_name)?|project|tenant_id|token_type|host(name)?|port"
     r"|protocol|user(_?name)?|user(_|-)agent|accept(-.*)?|content-.*|.*(acl|mode|type|style|version|timeout|encoding|size|class)"
     r"|serversideencryption|requestpayer|retries|method|profile(_name)?|(user|simple_)?links?|repo(_id)?|org|branch|ref|sha"
@@ -64,16 +64,16 @@ _HARMLESS_OPTION: Final = re.compile(
 """Names of options, in lower case, whose texts say nothing secret; any other text of an option may let somebody in."""
 _SCHEMES: Final = frozenset({"bearer", "basic", "token", "digest", "apikey", "negotiate"})
 """What stands before a credential in a header."""
-_SECRET_ARGUMENT: Final = re.compile(
+_ARGUMENT_LETS_IN: Final = (
     r"(?i)(.*_)?(token|secret|password|passwd|pwd|passphrase|credentials?|auth|cookie|connection_string|(api|access|secret"
     r"|private|account)_?key)(_.*)?"
 )
 """The same for the user's own names, by whole words: ``key`` and ``author`` are columns as a rule."""
-_KEY: Final = re.compile(r'"([^"]+)"\s*:')
+_KEY: Final = r'"([^"]+)"\s*:'
 """A name in an object of JSON."""
 CREDENTIALS: Final = ("AWS_", "GOOGLE_", "AZURE_", "FSSPEC_", "HF_")
 """How the names of variables begin that stores are opened with."""
-_OF_THE_ENVIRONMENT: Final = re.compile(
+_OF_THE_ENVIRONMENT: Final = (
     r"(?!.*_(ID|FILE|PATH|DIR|URI|URL|HOST|ENDPOINT|REGION|EXPIRATION|APPLICATION_CREDENTIALS)$)"
     r".*(TOKEN|SECRET|PASSWORD|CREDENTIAL|CONNECTION_STRING|KEY|SAS).*"
 )
@@ -85,8 +85,8 @@ _LEAST: Final = 4
 _DIGEST_BYTES: Final = 4
 """Two secrets that differ are told apart; nobody can go from so few bytes back to one."""
 
-_DIGEST: Final = re.compile(r"(?:^|=)~[0-9a-f]{8}$")
-_MARK: Final = re.compile(re.escape(HIDDEN) + r"\d*")
+_DIGEST: Final = r"(?:^|=)~[0-9a-f]{8}$"
+_MARK: Final = re.escape(HIDDEN) + r"\d*"
 """What stands where something was taken out."""
 
 
@@ -175,7 +175,7 @@ def scrubbed(text: str) -> str:
 
 def harmless(text: str) -> str:
     """Strike out of what a library says also the secrets of URLs that nobody gave us, such as those of a redirect."""
-    return _LINK.sub(lambda match: _split(match[0], digest=lambda _: HIDDEN).shown, scrubbed(text))
+    return re.sub(_LINK, lambda match: _split(match[0], digest=lambda _: HIDDEN).shown, scrubbed(text))
 
 
 def set_options(options: Mapping[str, Any]) -> None:
@@ -187,12 +187,12 @@ def set_options(options: Mapping[str, Any]) -> None:
 
 def is_secret(name: str) -> bool:
     """Tell whether the name of an argument looks like that of a secret."""
-    return _SECRET_ARGUMENT.fullmatch(name) is not None
+    return re.fullmatch(_ARGUMENT_LETS_IN, name) is not None
 
 
 def holds_secret(name: str, text: str) -> bool:
     """Tell whether a value must not be written: for its name, or for a secret in it, such as a URL's password."""
-    return is_secret(name) or harmless(text) != text or any(map(is_secret, _KEY.findall(text)))
+    return is_secret(name) or harmless(text) != text or any(map(is_secret, re.findall(_KEY, text)))
 
 
 def hide(secrets: Iterable[str]) -> None:
@@ -207,7 +207,7 @@ def hide_here(texts: Iterable[str]) -> None:
 
 def hide_environment() -> None:
     """Strike out the credentials of stores that are in the environment: a server may echo them."""
-    named = [name for name in os.environ if name.startswith(CREDENTIALS) and _OF_THE_ENVIRONMENT.fullmatch(name)]
+    named = [name for name in os.environ if name.startswith(CREDENTIALS) and re.fullmatch(_OF_THE_ENVIRONMENT, name)]
     hide_here(text for text in map(os.environ.__getitem__, named) if len(text) >= _LEAST_OF_A_KEY)
 
 
@@ -247,8 +247,8 @@ def _texts(options: Any, name: str = "") -> Iterator[str]:  # noqa: ANN401 (what
     elif isinstance(options, bytes | bytearray):
         yield from _texts(bytes(options).decode("utf-8", "replace"), name)
     elif "://" in str(options):
-        yield from _split(str(options)).secrets if _HARMLESS_OPTION.fullmatch(name) else (str(options),)
-    elif not _HARMLESS_OPTION.fullmatch(name) and (isinstance(options, str) or is_secret(name)):
+        yield from _split(str(options)).secrets if re.fullmatch(_HARMLESS_OPTION, name) else (str(options),)
+    elif not re.fullmatch(_HARMLESS_OPTION, name) and (isinstance(options, str) or is_secret(name)):
         yield from _credentials(str(options))
 
 
@@ -305,7 +305,7 @@ def _split_link(url: str, digest: Callable[[str], str]) -> _Split:
     query, secrets = _split_query(query, digest, is_web=is_web)
     name, colon, password = login.partition(":")
     kept = (HIDDEN if is_web else f"{name}:{HIDDEN}") if colon or is_web else name
-    is_shown = _MARK.fullmatch(password if colon else name) is not None
+    is_shown = re.fullmatch(_MARK, password if colon else name) is not None
     text = f"{login if is_shown else kept}@" if login else ""
     host = re.split(r"[/?#]", path, maxsplit=1)[0]
     found = f"{scheme}://{text}{path}{mark}{query}"
@@ -327,15 +327,15 @@ def _split_query(query: str, digest: Callable[[str], str], *, is_web: bool) -> t
     kept, secrets, mark = [], [], []
     for pair in query.split("&") if query else ():
         name, sign, value = pair.partition("=")
-        is_secret = sign and (_SECRET if is_web else _SURELY_SECRET).fullmatch(unquote(name))
-        if is_secret or _MARK.fullmatch(pair):
+        is_secret = sign and re.fullmatch(_LETS_IN if is_web else _SURELY_LETS_IN, unquote(name))
+        if is_secret or re.fullmatch(_MARK, pair):
             mark = [HIDDEN if is_secret else pair]
             secrets.append(value)
-        elif not is_web or name.lower() in _PLAIN or _DIGEST.search(pair):
+        elif not is_web or name.lower() in _PLAIN or re.search(_DIGEST, pair):
             kept.append(pair)
         else:
             unknown = value if sign else pair
             secrets.append(unknown)
             kept.append(f"{name}=" * bool(sign) + digest(unknown))
-    telling = (one for one in secrets if not _OF_ANY_REQUEST.fullmatch(one))
+    telling = (one for one in secrets if not re.fullmatch(_OF_ANY_REQUEST, one))
     return "&".join([*kept, *mark]), tuple(telling)

@@ -13,7 +13,6 @@ from muster._model import Briefing, Exchange, Outcome, Seconds, Task
 
 from .called import Called
 from .calling import Caller, MemoryBlame
-from .lane_writing import LaneWriter
 from .reader import Reader
 from .reading import readers_of
 from .steps import BadRow, Steps, after
@@ -121,6 +120,8 @@ class StepsTask:
 
     def _writer(self, task: Task) -> Writer:
         if self._exchange is not None and self._exchange.goes_on:
+            from .lane_writing import LaneWriter  # a job without stages does not load it
+
             return LaneWriter(self._briefing, task, self._exchange)
         return Writer(self._briefing, task, is_packed=self._is_packed)
 

@@ -2,32 +2,25 @@
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd  # noqa: F401 (imported once, before workers are forked)
 import pyarrow as pa
 
 from muster._engines.cores.warned import taken
-from muster._model import NO_FILE, Briefing, DataFile, Outcomes, StageKind, Task
+from muster._model import Briefing, DataFile, Outcomes, StageKind, Task
 from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.loading import Loaded
 
-from .aggregating import Aggregating
-from .blank import blank
 from .calling import MemoryBlame
-from .grouping import GroupedTask
-from .keeping import Keeping
-from .lane_states import StateCache
-from .ordering import Ordering
-from .splitting import Splitting
 from .steps_task import StepsTask
 from .vitals import Vitals
 
-_OfStage = StepsTask | Splitting | GroupedTask | Keeping | Aggregating | Ordering
+if TYPE_CHECKING:
+    from .stages import Stages, StageTask
 
 
 def use_one_core() -> None:
@@ -59,7 +52,8 @@ class TaskBody:
         self._written = 0
         """How many bytes of results there are since the briefing."""
         self._vitals = Vitals()
-        self._states = StateCache()
+        self._stages: Stages | None = None
+        """Those of a job that has several; other jobs do not load what does their tasks."""
         self._loaded = Loaded()
         self.ear = Ear()
 
@@ -70,8 +64,8 @@ class TaskBody:
         self._inputs = frozenset(_read_by_muster(self._briefing))
         self._folder = str(Path(self._briefing.folder).parent.parent)
         self._written = 0
-        if self._briefing.exchange is None:
-            self._states.clear()
+        if self._briefing.exchange is None and self._stages is not None:
+            self._stages.forget_states()
         self._loaded.have(self._briefing.state, self._briefing.code)
 
     def is_spent(self, request: Any) -> bool:  # noqa: ANN401 (a task, any question, or none)
@@ -118,6 +112,8 @@ class TaskBody:
                 and exchange.does is StageKind.ORDERING
                 and not request.rows
             ):
+                from .blank import blank
+
                 return Outcomes((blank(self._briefing, request, exchange),))
             stage = self._stage(self._briefing, request, is_packed=is_packed)
             folder = Path(self._briefing.folder).parent
@@ -128,21 +124,12 @@ class TaskBody:
             return outcomes
         return request.answer()
 
-    def _stage(self, briefing: Briefing, task: Task, *, is_packed: bool) -> _OfStage:
+    def _stage(self, briefing: Briefing, task: Task, *, is_packed: bool) -> "StageTask":
         """Make what does a task of the stage that the briefing is of."""
-        exchange = briefing.exchange
-        if exchange is not None:
-            if task.file == NO_FILE and task.local_copy is not None:
-                exchange = exchange._replace(excerpt=task.local_copy.path)
-                briefing = replace(briefing, exchange=exchange)
-            if exchange.does is StageKind.GROUPING and exchange.grouping.measures:
-                return Aggregating(briefing, task, exchange, self._memory)
-            if exchange.does is StageKind.GROUPING and exchange.has_state:
-                return Keeping(briefing, task, exchange, memory=self._memory, cache=self._states)
-            if exchange.does is StageKind.GROUPING:
-                return GroupedTask(briefing, task, exchange, self._memory)
-            if exchange.does is StageKind.SPLITTING and (exchange.begins_own or not briefing.steps):
-                return Splitting(briefing, task, exchange, self._memory)
-            if exchange.does is StageKind.ORDERING and not (briefing.steps or exchange.goes_on):
-                return Ordering(briefing, task, exchange, is_packed=is_packed)
-        return StepsTask(briefing, task, memory=self._memory, is_packed=is_packed)
+        if briefing.exchange is None:
+            return StepsTask(briefing, task, memory=self._memory, is_packed=is_packed)
+        if self._stages is None:
+            from .stages import Stages
+
+            self._stages = Stages(self._memory)
+        return self._stages.task(briefing, task, briefing.exchange, is_packed=is_packed)
