@@ -42,7 +42,7 @@ def is_this_computer(machine: str) -> bool:
     return machine in {"", platform.node()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which costs as much again where there is one for each task
 class Began:
     """A worker is on a request from now on: it comes before what becomes of the request."""
 
@@ -50,7 +50,7 @@ class Began:
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which costs as much again where there is one for each task
 class Done:
     """A request was answered."""
 

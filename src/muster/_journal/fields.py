@@ -2,7 +2,7 @@
 
 import base64
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -54,19 +54,18 @@ def of_outcome(outcome: Outcome, numbers: Mapping[Schema, int]) -> dict[str, Any
         said["written"] = numbers[written]
     if spans:
         said["spans"] = [_span_as_fields(span, schema, numbers) for span in spans]
-    rarely = {"failed": outcome.failed, "spool": task.local_copy and task.local_copy._asdict()}
-    said.update({name: value for name, value in rarely.items() if value})
+    if outcome.failed or task.local_copy:
+        rarely = {"failed": outcome.failed, "spool": task.local_copy and task.local_copy._asdict()}
+        said.update({name: value for name, value in rarely.items() if value})
     return said
 
 
-def schemas_of(outcome: Outcome) -> Iterator[Schema]:
+def schemas_of(outcome: Outcome) -> Iterable[Schema]:
     """List the schemas that an outcome tells of; the same ones again and again."""
     own, written, spans = outcome.schema, outcome.written, outcome.spans
-    if own is not None:
-        yield own
-    if written is not None:
-        yield written
-    yield from (span.schema for span in spans if span.schema is not None)
+    if written is None and not spans:  # as most often
+        return () if own is None else (own,)
+    return [one for one in (own, written, *(span.schema for span in spans)) if one is not None]
 
 
 def read_outcome(said: dict[str, Any], schemas: Mapping[int, Schema]) -> Outcome:

@@ -29,6 +29,8 @@ Kinds = Collection[type[Event]]
 _MOST_HELD: Final = 64 << 10
 """How many bytes of events are held at most: beyond, a call of the kernel costs nothing beside what they cost."""
 
+_WITH_OUTCOME: Final = (Kept, KeptLater)
+
 _CHECK: Final = b',"check":"'
 _CHECKED: Final = len(_CHECK) + len(b'01234567"}\n')
 """How many bytes at the end of a line are its check."""
@@ -73,7 +75,7 @@ class Journal:
         Until then the death of this process undoes it. Raises as ``flush`` does.
         """
         at = round(time.time(), 3) if at is None else at
-        if isinstance(event, Kept | KeptLater):
+        if isinstance(event, _WITH_OUTCOME):
             for schema in schemas_of(event.outcome):
                 if schema not in self._numbers:
                     self._numbers[schema] = number = len(self._numbers)

@@ -15,7 +15,7 @@ class Assignment(NamedTuple):
     is_cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which costs as much again where there is one for each task
 class Submit:
     """Hand this task to a machine, after a death to a fresh worker there.
 
@@ -34,7 +34,7 @@ class Recall:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which costs as much again where there is one for each task
 class Keep:
     """Record that this task is done."""
 
@@ -48,7 +48,7 @@ class Drop:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which costs as much again where there is one for each task
 class Append:
     """All rows before this outcome's are settled: it is next in the output."""
 

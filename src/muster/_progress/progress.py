@@ -303,7 +303,7 @@ class Progress:
             if not self._suspects.is_to_blame(name_of(task), machine):
                 self._retries.add(task)
                 return []
-        else:
+        elif self._suspects:  # hardly ever any
             aside = [PutAside(guilty) for guilty in self._suspects.done(name_of(task), machine)]
         return aside + self._take(task, outcome, machine=machine)
 

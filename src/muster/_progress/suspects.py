@@ -86,10 +86,13 @@ class Suspects:
             return True
         return False
 
+    def __bool__(self) -> bool:
+        """Tell whether a task or a machine has failed, and nothing has come of that yet."""
+        return bool(self._failed_on or self._set_back_on or self._failures)
+
     def done(self, task: Key, machine: str) -> list[str]:
         """Know that a task was done on a machine; name the machines that are now known to be to blame."""
-        if self._failures:
-            self._failures.pop(machine, None)
+        self._failures.pop(machine, None)
         if not (task in self._failed_on or task in self._set_back_on):
             return []
         self._setbacks.pop(task, None)
