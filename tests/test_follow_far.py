@@ -5,9 +5,11 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import muster
+import own_ends
 from conftest import Muster
 from followed import append, joined
 from muster._api.pipeline import start
@@ -85,6 +87,34 @@ def test_windows_of_a_stream_are_kept_and_closed_on_a_machine_as_they_are_here(
     assert result.rows_in == 301
     expected = oracle(tmp_path, muster, KINDS["overlapping"], MADE["agg"])
     assert same(joined(tmp_path).splitlines()[1:]) == same(one for one in expected if "end," not in one), f"seed {seed}"
+
+
+def test_rows_of_several_sources_are_done_by_a_machine(
+    tmp_path: Path, far: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("source,n\n" + "".join(f"{name},{n}\n" for n in range(100)))
+        (tmp_path / f"{name}.csv.end").touch()
+    a, b = (muster.read_from(own_ends.LinesOfFile(f"{name}.csv"), name=name) for name in "ab")
+    start(
+        a.merge(b).key_by("source").map_batches(counted, state=int).write_csv("out/"),
+        {},
+        watch=lambda _: None,
+        remark=print,
+        means=Means(access=lambda: far),
+    )
+    rows = joined(tmp_path).splitlines()[1:]
+    for name in "ab":
+        assert [row for row in rows if row.startswith(name)] == [f"{name},{n},{n + 1}" for n in range(100)]
+
+
+def counted(df: pd.DataFrame, states: dict[str, int]) -> pd.DataFrame:
+    seen = []
+    for source in df["source"]:
+        states[source] += 1
+        seen.append(states[source])
+    return df.assign(seen=seen)
 
 
 def windows_of_an_hour() -> muster.Pipeline:

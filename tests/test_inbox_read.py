@@ -14,6 +14,7 @@ from ends import HOST, framed
 from muster._dialects import Dialect
 from muster._journal.events import EpochBegan
 from muster._model import Position
+from muster._streams.arrivals import Behind
 from muster._streams.endpoints import Endpoint
 from muster._streams.epochs import Epoch
 from muster._streams.frames import LARGEST
@@ -49,7 +50,8 @@ def source(folder: Path, *done: Position, largest: int = LARGEST) -> Iterator[Sp
         lambda on_safe: spooled(folder, on_safe=on_safe),
     )
     with contextlib.closing(own):
-        own.open(done)
+        own.hold(done, ())
+        own.open()
         own.go_on(done)
         yield own
 
@@ -148,7 +150,8 @@ def test_a_stream_has_not_ended_while_rows_are_on_their_way_to_the_disk(tmp_path
 
     own = SpooledSource(TcpInflow(Listening(Endpoint(HOST, 0))), Text("csv", Dialect()), slow)
     with contextlib.closing(own):
-        port = int(own.open(()).rpartition(":")[2])
+        own.hold((), ())
+        port = int(own.open().rpartition(":")[2])
         own.go_on(())
         with socket.create_connection((HOST, port), timeout=60) as sender:
             sender.sendall(framed(b"n,text") + framed(b"1,x"))
@@ -162,4 +165,4 @@ def test_a_stream_has_not_ended_while_rows_are_on_their_way_to_the_disk(tmp_path
         assert epoch is not None
         assert own.behind()[:2] == (len(b"n,text\n1,x\n"), 1)
         assert [rows for rows, _ in own.forget(epoch)] == [1]
-        assert own.behind() == (0, 0, 0.0, 0)
+        assert own.behind() == Behind(0, 0, 0.0)

@@ -13,7 +13,8 @@ from muster.errors import UsageError
 Decode = Literal["csv", "json", "bytes"] | Callable[[bytes], Mapping[str, Any]]
 P = TypeVar("P")
 
-_STEP: Final = "muster._worker.payloads:decode"
+STEP: Final = "muster._worker.payloads:decode"
+"""Makes rows of what came."""
 
 
 def decoded(
@@ -40,13 +41,16 @@ def decoded(
         raise UsageError("decode='bytes' gives one column, 'payload'. Leave columns= and dtype= out.")
     if isinstance(dtype, str):
         raise UsageError(f"dtype={dtype!r}: with decode=, name columns, as in dtype={{'zip': {dtype!r}}}.")
-    step = targets.parse_target(_STEP)
+    step = targets.parse_target(STEP)
     told = {"decode": decode, "columns": [*columns], "dtype": dict(dtype or {})}
     dialect, reading = understood({"keep_default_na": False, "na_filter": False}, Dialect(), Reading())
     return dataclasses.replace(  # type: ignore[no-any-return]
         one,
         steps=(targets.with_arguments(step, arguments.given(told, step=step.name)),),
         options=Options(
-            input_format="csv", dtype=dict.fromkeys(one.follow.source.columns, "str"), dialect=dialect, reading=reading
+            input_format="csv",
+            dtype=dict.fromkeys(one.follow.sources[0].columns, "str"),
+            dialect=dialect,
+            reading=reading,
         ),
     )

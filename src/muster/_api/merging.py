@@ -1,13 +1,24 @@
-"""Pipelines over the rows of several inputs."""
+"""Pipelines over the rows of several inputs, and of several sources."""
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any, Final, TypeVar
 
-from muster._job import Follow, Options
+from muster._api.decoding import STEP
+from muster._job import Follow, ListenTcp, Options, ReadFrom
+from muster._model import PAYLOAD
+from muster._streams.shared_columns import SharedColumns
+from muster._words.quoted import in_files
 from muster.errors import UsageError
 
 P = TypeVar("P")
+
+_SAME_DECODE: Final = (
+    "decode= makes rows in the first function, through which all rows of a merge go. Give all of them the same decode="
+    " and columns=; or have another pipeline decode what comes, and send its rows on to here: listen_tcp(PLACE,"
+    " decode=...).map_batches(f).send_tcp('HOST:PORT')."
+)
 
 
 def merged(first: P, *others: P) -> P:
@@ -22,19 +33,50 @@ def _both(first: P, other: P) -> P:
     two: Any = other
     if not isinstance(other, type(first)):
         raise UsageError(f"merge({other!r}): that is no pipeline. Give one, such as muster.read_csv('more/*.csv').")
-    for pipeline in (one, two):
-        if pipeline.steps or pipeline.output:
+    decoded = [_decode_of(pipeline) for pipeline in (one, two)]
+    for pipeline, decode in zip((one, two), decoded, strict=True):
+        if (pipeline.steps and decode is None) or pipeline.output:
             raise UsageError(
                 "merge() puts rows together before any function gets them, and one of these pipelines has functions or"
                 " an output. Merge what is read, and go on behind it: read_csv(a).merge(read_csv(b)).map_batches(f)."
             )
-    if differing := sorted(_differing(one.options, two.options)):
+    follow = _followed(one.follow, two.follow)
+    if decoded[0] != decoded[1]:
+        raise UsageError(
+            f"merge(): rows of the one are decoded, and those of the other are not, or not so. {_SAME_DECODE}"
+        )
+    options = [
+        pipeline.options if decode is None else _of_payloads(pipeline.options)
+        for pipeline, decode in zip((one, two), decoded, strict=True)
+    ]
+    if differing := sorted(_differing(*options)):
         raise UsageError(
             f"merge(): {', '.join(differing)} of the one are not those of the other, and a run reads all files in one"
             " way. Give both the same; or bring the files into one form first."
         )
-    follow = _followed(one.follow, two.follow)
-    return dataclasses.replace(one, inputs=(*one.inputs, *two.inputs), follow=follow)  # type: ignore[no-any-return]
+    if follow is not None:
+        _check_columns(follow, options[0])
+    names, files = zip(*map(_inputs, (one, two)), strict=True)
+    inputs = (*names[0], *names[1], *files[0], *files[1])
+    return dataclasses.replace(one, inputs=inputs, options=options[0], follow=follow)  # type: ignore[no-any-return]
+
+
+def _inputs(pipeline: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: ANN401 (a pipeline)
+    """Tell the names of its sources from its files, which stand behind them."""
+    count = len(pipeline.follow.sources) if pipeline.follow is not None else 0
+    return pipeline.inputs[:count], pipeline.inputs[count:]
+
+
+def _decode_of(pipeline: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 (likewise)
+    """Tell how its rows are made of what came; ``None`` where they come as they are."""
+    is_decoded = len(pipeline.steps) == 1 and f"{pipeline.steps[0].place}:{pipeline.steps[0].name}" == STEP
+    return pipeline.steps[0].arguments.values if is_decoded else None
+
+
+def _of_payloads(options: Options) -> Options:
+    """Read nothing but payloads: beside them some sources have the place of each, which rejects show anyway."""
+    reading = dataclasses.replace(options.reading, usecols=(PAYLOAD,))
+    return dataclasses.replace(options, dtype={PAYLOAD: "str"}, reading=reading)
 
 
 def _followed(one: Follow | None, two: Follow | None) -> Follow | None:
@@ -44,14 +86,33 @@ def _followed(one: Follow | None, two: Follow | None) -> Follow | None:
         raise UsageError(
             "merge(): the one has an end, and the other goes on. Follow the files, too: follow_csv(...).merge(...)."
         )
-    for source in (one.source, two.source):
-        if source is not None:
-            raise UsageError(
-                f"merge(): rows that come over TCP or from a source of your own, as those of {source.call}, are not"
-                " merged with others. Have all come to one place; or write what comes into a folder with one pipeline,"
-                " and follow that together with the other files."
-            )
-    return dataclasses.replace(one, every=min(one.every, two.every))
+    sources = (*one.sources, *two.sources)
+    for pair in combinations(sources, 2):
+        _check_are_two(*pair)
+    has_files = one.has_files or two.has_files
+    return dataclasses.replace(one, every=min(one.every, two.every), sources=sources, has_files=has_files)
+
+
+def _check_are_two(one: ListenTcp | ReadFrom, two: ListenTcp | ReadFrom) -> None:
+    """Raise ``UsageError`` where two sources are one, or cannot be told apart."""
+    is_one = one.name == two.name
+    if isinstance(one, ListenTcp) and isinstance(two, ListenTcp):
+        from muster._streams.endpoints import endpoint_of
+
+        is_one = endpoint_of(one) == endpoint_of(two)
+    elif isinstance(one, ReadFrom) and isinstance(two, ReadFrom):
+        is_one = one.source is two.source or in_files(one.name) == in_files(two.name)
+    if is_one:
+        how = " Tell two sources of one class apart by name=." if two.call.startswith("read_from(") else ""
+        raise UsageError(f"merge(): the rows of {two.call} are among those of {one.call} already. Leave one out.{how}")
+
+
+def _check_columns(follow: Follow, options: Options) -> None:
+    """Raise ``UsageError`` where sources have other columns, as far as the user says which."""
+    columns = SharedColumns(options.reading.usecols)
+    for source in follow.sources:
+        if source.columns:
+            columns.check(source.call, source.columns)
 
 
 def _differing(one: Options, two: Options) -> Iterator[str]:

@@ -30,8 +30,9 @@ def with_command(
 
     Of the options of CSV, only those in ``csv`` do.
     """
-    if inputs and pipeline.follow is not None and (source := pipeline.follow.source) is not None:
-        raise UsageError(f"{inputs[0]!r}: the rows of this pipeline come by {source.call}. Leave the inputs out.")
+    if inputs and pipeline.follow is not None and (sources := pipeline.follow.sources):
+        calls = " and ".join(source.call for source in sources)
+        raise UsageError(f"{inputs[0]!r}: the rows of this pipeline come by {calls}. Leave the inputs out.")
     if output:
         check_names_no_sinks(pipeline.follow, what=f"-o {output}")
     defined = pipeline.options

@@ -83,7 +83,9 @@ class Pipeline(ToServers):
     def merge(self, *others: "Pipeline") -> "Pipeline":
         """Add the rows that others read behind these, as ``pd.concat`` does, before any function.
 
-        The options of all are the same: ``muster.read_csv("a.csv").merge(muster.read_csv("b.csv"))``.
+        The options of all are the same: ``muster.read_csv("a.csv").merge(muster.read_csv("b.csv"))``. Those that go on,
+        :func:`follow_csv`, :func:`listen_tcp`, :func:`read_from` and others, are merged with one another: each keeps
+        its own position and order, and one that is away stops no other. Their columns have the same names.
         """
         return merged(self, *others)
 

@@ -1,7 +1,6 @@
 """Where the rows of a pipeline go: to files, elsewhere, or both."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, Final, NamedTuple, TypeVar
@@ -11,6 +10,7 @@ from muster._api.options import check_framing, check_whole
 from muster._job import Encoding, Follow, ListenTcp, ReadFrom, SendTcp, WriteTo
 from muster._model import Target
 from muster._user_code import arguments, targets
+from muster._words.quoted import in_files
 from muster.errors import UsageError
 
 P = TypeVar("P")
@@ -90,8 +90,10 @@ def _going_on(
             " can be sent: muster send FILE --to HOST:PORT."
         )
     check_whole("spool_bytes", sink.spool_bytes, least=1)
-    _check_is_no_loop(one.follow.source, sink)
-    called = _in_files(named)
+    for source in one.follow.sources:
+        _check_is_no_loop(source, sink)
+    if not (called := in_files(named)):
+        raise UsageError(f"name={named!r}: files are called so, too, and it has no letter or digit. Choose another.")
     if any(called == other.called for other in one.follow.sinks):
         how = " Tell two sinks of one class apart by name=." if sink.call.startswith("write_to(") else ""
         raise UsageError(f"{sink.call}: the rows of this pipeline go there already. Leave it out.{how}")
@@ -109,7 +111,7 @@ def _going_on(
     return _with_output(one, one.output or f"{own_folder or called}/", follow, call=sink.call, form=form)  # type: ignore[no-any-return]
 
 
-def _check_is_no_loop(source: ListenTcp | ReadFrom | None, sink: SendTcp | WriteTo) -> None:
+def _check_is_no_loop(source: ListenTcp | ReadFrom, sink: SendTcp | WriteTo) -> None:
     """Raise ``UsageError`` where rows go to the place that they come from."""
     if isinstance(source, ListenTcp) and isinstance(sink, SendTcp):
         from muster._streams.endpoints import endpoint_of
@@ -124,13 +126,6 @@ def _check_is_no_loop(source: ListenTcp | ReadFrom | None, sink: SendTcp | Write
             f"{sink.call}: these rows come from {source.call}, so each row would come in again, for ever. Name another"
             " place for one of them."
         )
-
-
-def _in_files(name: str) -> str:
-    """Write a name so that it can be that of a file."""
-    if not (called := re.sub(r"[^\w.-]+", "-", name).strip("-.")):
-        raise UsageError(f"name={name!r}: files are called so, too, and it has no letter or digit. Choose another.")
-    return called
 
 
 def to_files(pipeline: P, output: str, *, format_: str) -> P:

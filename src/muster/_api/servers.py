@@ -139,7 +139,7 @@ def _begun(  # noqa: PLR0913 (each is given by its name)
     dtype: DTypes | None,
     options: Mapping[str, Any],
 ) -> Pipeline:
-    follow = Follow(checked_every(every), asked)
+    follow = Follow(checked_every(every), (asked,), has_files=False)
     if asked.columns == (PAYLOAD, PLACE):
         begun = Pipeline((asked.name,), follow=follow)
         return decoded(begun, decode, columns=columns, dtype=names_of(dtype), options=options)

@@ -99,11 +99,11 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     from muster._streams.endpoints import endpoint_of
 
     endpoint_of(listen)
-    follow = Follow(checked_every(every), listen)
+    follow = Follow(checked_every(every), (listen,), has_files=False)
     if decode != "csv":
-        begun = Pipeline((place or ":",), follow=follow)
+        begun = Pipeline((listen.name,), follow=follow)
         return decoded(begun, decode, columns=names, dtype=names_of(dtype), options=options)
-    return Pipeline((place or ":",), options=options_of(options, dtype), follow=follow)
+    return Pipeline((listen.name,), options=options_of(options, dtype), follow=follow)
 
 
 @spelled_out(CellOptions)
@@ -134,7 +134,8 @@ def read_from(  # noqa: PLR0913 (each is given by its name)
     called = own_end(source, StreamSource, name=name, what="read_from")
     check_whole("spool_bytes", spool_bytes, least=1)
     asked = ReadFrom(source, called, named_columns(columns), spool_bytes)
-    return Pipeline((called,), options=options_of(options, dtype), follow=Follow(checked_every(every), asked))
+    follow = Follow(checked_every(every), (asked,), has_files=False)
+    return Pipeline((called,), options=options_of(options, dtype), follow=follow)
 
 
 def named_columns(columns: Sequence[str] | None) -> tuple[str, ...]:

@@ -168,6 +168,12 @@ def windowed(pipeline: P, by: Grouping, asked: WindowAsked) -> tuple[P, Grouping
     """
     one = cast("Any", pipeline)
     window = window_of(asked, is_stream=one.follow is not None)
+    if one.follow is not None and one.follow.is_merged and window.time and not (window.idle or _has_windows(one)):
+        raise UsageError(
+            "window(): behind merge, windows close once all sources have come so far, and one of them may fall silent."
+            " Say after how long the others do not wait for it any more, such as idle='10m'; what it brings later may"
+            " come too late."
+        )
     grouping = by._replace(columns=(*by.columns, *window.columns), is_scalar=False)
     by = by._replace(made=())  # as what a function has made of the key is needed once more
     if one.follow is not None:
@@ -202,6 +208,11 @@ def with_sums(pipeline: P, by: Grouping, measures: tuple[Measure, ...]) -> P | N
 def _lengths(window: Window) -> dict[str, Any]:
     """Say what steps are told of windows of a length in a stream."""
     return {"time": window.time, "late": window.late, "size": window.size, "every": window.every}
+
+
+def _has_windows(pipeline: Any) -> bool:  # noqa: ANN401 (a pipeline)
+    """Tell whether rows come from windows, which have waited for all sources."""
+    return any(one.by.window is not None for one in pipeline.exchanges)
 
 
 def _step_of_stream(by: Grouping, window: Window) -> Target:

@@ -4,7 +4,7 @@ from .ends import Encoding, ListenTcp, ReadFrom, SendTcp, StreamRows, StreamSink
 from .estimate import Estimate
 from .job import Follow, Job, Options
 from .result import Result
-from .snapshot import MachinePace, SinkLag, Snapshot, StreamLag
+from .snapshot import MachinePace, SinkLag, Snapshot, SourceLag, StreamLag
 
 __all__ = [
     "Encoding",
@@ -19,6 +19,7 @@ __all__ = [
     "SendTcp",
     "SinkLag",
     "Snapshot",
+    "SourceLag",
     "StreamLag",
     "StreamRows",
     "StreamSink",

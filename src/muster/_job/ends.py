@@ -109,6 +109,11 @@ class ListenTcp:
     """Frames are no rows yet: the first step makes one of each."""
 
     @property
+    def name(self) -> str:
+        """Name the place."""
+        return self.place or ":"
+
+    @property
     def call(self) -> str:
         """Write the call that asks for it, for messages."""
         return f"listen_tcp({self.place!r})"

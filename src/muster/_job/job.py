@@ -52,8 +52,10 @@ class Follow:
     """How inputs are followed that never end: an epoch begins every so many seconds."""
 
     every: float = 1.0
-    source: ListenTcp | ReadFrom | None = None
-    """``None``: the inputs are files that grow, and folders that get new ones."""
+    sources: tuple[ListenTcp | ReadFrom, ...] = ()
+    """What rows come from that is no file; the inputs begin with the names of these."""
+    has_files: bool = True
+    """Inputs are files that grow, and folders that get new ones."""
     sinks: tuple[SendTcp | WriteTo, ...] = ()
     """Where rows go besides, or instead of, a folder of parts."""
     has_folder: bool = True
@@ -64,6 +66,21 @@ class Follow:
     """How many functions there were when the first output was named."""
     encoding: Encoding | None = None
     """What makes bytes of each row, where that is a function of the user's own."""
+
+    @property
+    def is_merged(self) -> bool:
+        """Tell whether rows come from several sources; all files are one."""
+        return len(self.sources) + self.has_files > 1
+
+    @property
+    def identities(self) -> dict[str, ListenTcp | ReadFrom]:
+        """Say of each source what tells it from the others, in an order that does not depend on how it was put."""
+        listens = sum(isinstance(source, ListenTcp) for source in self.sources)
+        named = {
+            source.identity + (f" at {source.name}" if listens > 1 and isinstance(source, ListenTcp) else ""): source
+            for source in self.sources
+        }
+        return dict(sorted(named.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +103,9 @@ class Job:
     """The job goes on until it is stopped: its inputs are followed."""
 
     @property
-    def reads_no_files(self) -> bool:
-        """Tell whether rows come from elsewhere: the inputs then only name that."""
-        return self.follow is not None and self.follow.source is not None
+    def files(self) -> tuple[str, ...]:
+        """Give the inputs that are files; those of a stream may begin with the names of what is none."""
+        return self.inputs[len(self.follow.sources) if self.follow is not None else 0 :]
 
     @property
     def chains(self) -> tuple[StepChain, ...]:

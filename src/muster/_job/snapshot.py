@@ -30,6 +30,21 @@ class SinkLag(NamedTuple):
     """Why they cannot be sent just now, in words."""
 
 
+class SourceLag(NamedTuple):
+    """What has come from one of several sources, and is in no epoch that is committed."""
+
+    name: str
+    rows: int | None
+    """``None`` before any was read."""
+    bytes: int
+    seconds: float
+    """For how long the oldest have waited, as far as this process has seen."""
+    away: str = ""
+    """Why nothing can come just now, in words."""
+    has_ended: bool = False
+    """Nothing comes from it any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamLag:
     """How a stream stands: what has come and is in no epoch that is committed, what it keeps, what is on its way."""
@@ -56,6 +71,8 @@ class StreamLag:
     """How many rows were gone at the other end before they were read, and were skipped, of all attempts."""
     sinks: tuple[SinkLag, ...] = ()
     """What each other end has not acknowledged, that with the most rows first."""
+    sources: tuple[SourceLag, ...] = ()
+    """What of this is behind of each source, where there are several; that with the most bytes first."""
 
     @property
     def unacknowledged(self) -> int | None:

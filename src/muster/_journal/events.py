@@ -337,6 +337,8 @@ class Streamed(NamedTuple):
     skipped_rows: int = 0
     sinks: Sequence[Sequence[Any]] = ()
     """Of each: its name, the rows that it has not acknowledged, for how long, and why it is away."""
+    sources: Sequence[Sequence[Any]] = ()
+    """Of each, where there are several: what ``SourceLag`` has."""
 
 
 class FilesMoved(NamedTuple):

@@ -87,6 +87,14 @@ class StreamSums:
         told = self.told.sinks if self.told else ()
         return [(name, rows, seconds + self._later(now) if rows else 0.0, away) for name, rows, seconds, away in told]
 
+    def sources(self, now: float) -> list[tuple[str, int | None, int, float, str, bool]]:
+        """Tell how far each of several sources is behind: what ``SourceLag`` has, that with the most bytes first."""
+        told = self.told.sources if self.told else ()
+        return [
+            (name, rows, count, seconds + self._later(now) if count else 0.0, away, has_ended)
+            for name, rows, count, seconds, away, has_ended in told
+        ]
+
     @property
     def watermark(self) -> float | None:
         """Tell up to when windows are closed, in seconds since 1970, by the clock of the rows' times."""
@@ -110,6 +118,16 @@ class StreamSums:
             "sinks": {
                 name: {"rows_unacknowledged": rows, "seconds_unacknowledged": round(seconds, 3), "away": away}
                 for name, rows, seconds, away in sinks
+            },
+            "sources": {
+                name: {
+                    "rows_behind": rows,
+                    "bytes_behind": count,
+                    "seconds_behind": round(seconds, 3),
+                    "away": away,
+                    "has_ended": has_ended,
+                }
+                for name, rows, count, seconds, away, has_ended in self.sources(now)
             },
             "watermark": self.watermark,
             "late_rows": told.late_rows if told else None,

@@ -65,6 +65,11 @@ class Grouping(NamedTuple):
         return tuple(name.removesuffix("()") if name in self.made else name for name in self.columns)
 
     @property
+    def goes_by_times(self) -> bool:
+        """Tell whether a column of the rows says which window a row is in."""
+        return self.window is not None and bool(self.window.time)
+
+    @property
     def has_own(self) -> bool:
         """Tell whether a measure is an aggregation of the user's own."""
         return any(not one.how for one in self.measures)

@@ -81,3 +81,5 @@ class WindowsDone(NamedTuple):
     came_at: int = 0
     """When the last rows have come."""
     late_rows: int = 0
+    by_source: tuple[tuple[int, int], ...] = ()
+    """The latest time of the rows of each source that has given some, where there are several."""

@@ -126,6 +126,8 @@ def _lines_of_stream(stream: Mapping[str, Any], *, is_going: bool) -> Iterator[t
     yield "epochs", f"{stream['epochs']:,}{ago}"
     if stream["bytes_behind"] is not None:
         yield "behind", _behind(stream)
+    for name, source in stream["sources"].items():
+        yield "", f"{name}: {_behind(source)}{_of_source(source)}"
     if stream["state_bytes"] is not None:
         keys = "an unknown number" if stream["keys"] is None else f"{stream['keys']:,}"
         yield "keys", f"{keys}, whose states take {size(stream['state_bytes'])}"
@@ -147,6 +149,12 @@ def _unacknowledged(sink: Mapping[str, Any], by: str) -> str:
     waited = f", for {duration(sink['seconds_unacknowledged'])}" if rows else ""
     away = f"; {sink['away']}" if sink["away"] else ""
     return f"{plural(rows, 'row')}{by}{waited}{away}"
+
+
+def _of_source(source: Mapping[str, Any]) -> str:
+    if source["away"]:
+        return f"; {source['away']}"
+    return "; it has ended" if source["has_ended"] else ""
 
 
 def _behind(stream: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from muster._job import SourceLag
+
 
 class Behind(NamedTuple):
     """What has come to a source and is in no epoch that is committed."""
@@ -15,6 +17,10 @@ class Behind(NamedTuple):
     """For how long the oldest of them have waited, as far as this process has seen."""
     skipped: int = 0
     """How many rows were gone at the other end before they were read, and were skipped; they are none of these."""
+    away: str = ""
+    """Why nothing can come just now, in words."""
+    sources: tuple[SourceLag, ...] = ()
+    """The same of each source, where there are several."""
 
 
 class Came(NamedTuple):

@@ -36,6 +36,8 @@ class Epoch(NamedTuple):
     stretches: tuple[Stretch, ...]
     parts: tuple[Part, ...]
     sources: tuple[Source, ...]
+    origin: int | None = None
+    """Which of several sources all its rows are of, where epochs have those of one."""
 
     @property
     def rows(self) -> int:
@@ -55,13 +57,15 @@ class Intake:
         self._doing = list[tuple[int, list[Came]]]()
         """Rows of the epoch that is not done for good, and when these came, of each of its stretches."""
 
-    def take(self, number: int, *, limits: Mapping[tuple[int, int], int] | None = None) -> Epoch | None:
-        """Take what is whole of the files, one after the other; ``None`` where that is nothing.
+    def take(
+        self, number: int, *, limits: Mapping[tuple[int, int], int] | None = None, most: int = EPOCH_BYTES
+    ) -> Epoch | None:
+        """Take what is whole of the files, one after the other, as far as the epoch has room for so many bytes.
 
-        ``limits`` are sizes beyond which nothing is taken, by device and inode. Raises ``DataError`` for a row that is
-        too long.
+        ``None`` where that is nothing. ``limits`` are sizes beyond which nothing is taken, by device and inode. Raises
+        ``DataError`` for a row that is too long.
         """
-        left, taken = self._most, list[Taken]()
+        left, taken = min(self._most, most), list[Taken]()
         self._doing = []
         for tail in list(self._followed.each()):
             end = tail.size if limits is None else min(tail.size, limits.get(tail.position.file_id, 0))

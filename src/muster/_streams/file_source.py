@@ -1,7 +1,7 @@
 """Files that are followed, as a source of a stream."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +11,9 @@ from muster._words import plural
 from muster.errors import EngineError
 
 from .arrivals import Behind
-from .epochs import Epoch, Intake
+from .epochs import EPOCH_BYTES, Epoch, Intake
 from .followed import Followed
+from .source import NO_ORIGINS
 from .stretches import Text
 
 _STUCK: Final = 60.0
@@ -21,6 +22,8 @@ _STUCK: Final = 60.0
 
 class FileSource:
     """The files that a run follows."""
+
+    turns = 1
 
     def __init__(self, find: Callable[[], Sequence[Source]], text: Text, spool: Path) -> None:
         """``find`` lists the files that are there; copies of what epochs are made of go to ``spool``."""
@@ -36,8 +39,10 @@ class FileSource:
     def fileno(self) -> int:
         return -1
 
-    def open(self, done: Sequence[Position]) -> str:
-        del done
+    def hold(self, done: Sequence[Position], columns: Sequence[str]) -> None:
+        pass  # files are where they are
+
+    def open(self) -> str:
         return ""
 
     def again(self, begun: EpochBegan) -> Epoch | None:
@@ -67,8 +72,8 @@ class FileSource:
                     " or type the command again with --fresh, to start over."
                 )
 
-    def take(self, number: int) -> Epoch | None:
-        return self._intake.take(number, limits=self._limits)
+    def take(self, number: int, *, most: int = EPOCH_BYTES) -> Epoch | None:
+        return self._intake.take(number, limits=self._limits, most=most)
 
     def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
         return self._intake.forget(epoch)
@@ -85,6 +90,9 @@ class FileSource:
 
     def behind(self) -> Behind:
         return self._intake.behind(time.monotonic())
+
+    def silences(self) -> Mapping[int, float]:
+        return NO_ORIGINS
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         dropped, self._followed.dropped = self._followed.dropped, []

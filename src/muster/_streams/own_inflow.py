@@ -45,6 +45,7 @@ class OwnInflow:
         self._fault: BaseException | None = None
         self._said = SimpleQueue[str]()
         self._beyond = self._skipped = 0
+        self._is_away = False
         self._why_away = f"{self.name}: it was not opened"
 
     def begin(self, spooled: Spooled, ring: Callable[[], None]) -> str:
@@ -70,21 +71,20 @@ class OwnInflow:
 
     def _read(self, spooling: "_Spooling") -> None:
         """Read until the source ends, or somebody asks for the end, as often as it goes away meanwhile."""
-        is_away = False
         while not self._is_ending:
             try:
                 if not self._code.is_open:
                     self._code.call("open")
                 if not self._read_once(spooling):
                     return
-                if is_away:
-                    is_away = False
+                if self._is_away:
+                    self._is_away = False
                     self._said.put(f"{self.name}: it is there again")
                 self._code.is_there()
             except AwayError as error:
-                if not is_away:
+                if not self._is_away:
                     self._said.put(f"{error}. It is tried again until it is there")
-                is_away, self._why_away = True, str(error)
+                self._why_away, self._is_away = str(error), True
                 self._code.close()
                 self._code.wait(self._call)
 
@@ -157,6 +157,9 @@ class OwnInflow:
     def remarks(self) -> Iterator[str]:
         while not self._said.empty():
             yield self._said.get()
+
+    def away(self) -> str:
+        return self._why_away if self._is_away else ""
 
     def beyond(self) -> int:
         return self._beyond

@@ -8,7 +8,7 @@ import contextlib
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ from muster.errors import EngineError
 from .arrivals import Behind, shared
 from .epochs import EPOCH_BYTES, Epoch, Taken, epoch_of
 from .pieces import first_line
+from .source import NO_ORIGINS
 from .spooled import Spooled
 from .stretches import Text, whole_records, why_left
 
@@ -58,6 +59,9 @@ class Inflow(Protocol):
     def has_ended(self) -> bool:
         """Tell whether nothing is brought any more: all that was is in the spool then."""
 
+    def away(self) -> str:
+        """Say why the other end cannot be reached just now; empty where it can, and where nobody is to be reached."""
+
     def beyond(self) -> int:
         """Count the rows that wait at the other end to be brought, as far as it tells."""
 
@@ -77,15 +81,23 @@ class Inflow(Protocol):
 class SpooledSource:
     """The rows that one inflow brings."""
 
-    def __init__(self, inflow: Inflow, text: Text, spool: Callable[[Callable[[], None]], Spooled]) -> None:
-        """``spool`` makes where rows are kept; nothing comes before ``open``."""
+    turns = 1
+
+    def __init__(
+        self, inflow: Inflow, text: Text, spool: Callable[[Callable[[], None]], Spooled], *, device: int = 0
+    ) -> None:
+        """``spool`` makes where rows are kept; nothing comes before ``open``.
+
+        Of several, each has another number, which stands in its positions in the place of a device.
+        """
         self.seconds = 0.0
+        self._device = device
         self._inflow = inflow
         self._text = text
         self._make = spool
         self._wake = _Wake()
         self._own: Spooled | None = None
-        self._at = Position("")
+        self._at = self._last_of(())
         """Up to where rows are in epochs; the number of a file stands for its inode."""
         self._known = set[int]()
         """Files whose positions are journaled."""
@@ -96,8 +108,9 @@ class SpooledSource:
     def fileno(self) -> int:
         return self._wake.reading
 
-    def open(self, done: Sequence[Position]) -> str:
-        spooled, position = self._make(self._wake.ring), _last_of(done)
+    def hold(self, done: Sequence[Position], columns: Sequence[str]) -> None:
+        del columns  # a header that has come is on the disk
+        spooled, position = self._make(self._wake.ring), self._last_of(done)
         try:  # before anybody is told that rows are safe there
             spooled.check_holds(position.inode, position.bytes)
             spooled.know_left(position.inode, position.bytes, position.rows, now=time.monotonic())
@@ -105,11 +118,17 @@ class SpooledSource:
             spooled.close()
             raise
         self._own = spooled
-        return self._inflow.begin(spooled, self._wake.ring)
+
+    def open(self) -> str:
+        return self._inflow.begin(self._spooled, self._wake.ring)
+
+    def _last_of(self, positions: Sequence[Position]) -> Position:
+        """Tell up to where rows are in epochs; without any it is the first file's beginning."""
+        return max(positions, key=lambda position: position.inode, default=Position("", self._device, 1))
 
     @property
     def _spooled(self) -> Spooled:
-        assert self._own is not None  # noqa: S101 (open)
+        assert self._own is not None  # noqa: S101 (hold)
         return self._own
 
     def again(self, begun: EpochBegan) -> Epoch:
@@ -131,7 +150,7 @@ class SpooledSource:
 
     def go_on(self, positions: Sequence[Position]) -> None:
         self._known = {position.inode for position in positions}
-        self._at = _last_of(positions)
+        self._at = self._last_of(positions)
         if not positions:
             self._at = self._at._replace(path=self._inflow.name)
         self._spooled.check_holds(self._at.inode, self._at.bytes)
@@ -143,10 +162,10 @@ class SpooledSource:
         self._has_failed = self._inflow.has_failed()  # before a look at what is there, which may come until then
         gone = sorted(self._known - {max(self._known, default=0)})
         self._known -= {*gone}
-        return FilesMoved([], [(0, piece) for piece in gone]) if gone else None
+        return FilesMoved([], [(self._device, piece) for piece in gone]) if gone else None
 
-    def take(self, number: int) -> Epoch | None:
-        left, taken, before = EPOCH_BYTES, list[Taken](), self._at
+    def take(self, number: int, *, most: int = EPOCH_BYTES) -> Epoch | None:
+        left, taken, before = most, list[Taken](), self._at
         while left > 0 and (one := self._next(left)) is not None:
             taken.append(one)
             left -= one[0].bytes
@@ -172,7 +191,8 @@ class SpooledSource:
                     self._check_blank(data, path)
             if not is_full:
                 return None
-            self._at = Position(self._at.path, 0, self._at.inode + 1, rows=self._at.rows, order=self._at.order)
+            before = self._at
+            self._at = Position(before.path, self._device, before.inode + 1, rows=before.rows, order=before.order)
 
     def _check_blank(self, data: bytes, path: Path) -> None:
         """Raise ``EngineError`` where what is no whole row at the end of a file is more than blank lines."""
@@ -242,7 +262,10 @@ class SpooledSource:
         since = arrivals.since
         rows = arrivals.rows + self._inflow.beyond()
         waited = 0.0 if since is None else time.monotonic() - since
-        return Behind(self._spooled.waiting, rows, waited, self._inflow.skipped())
+        return Behind(self._spooled.waiting, rows, waited, self._inflow.skipped(), self._inflow.away())
+
+    def silences(self) -> Mapping[int, float]:
+        return NO_ORIGINS
 
     def remarks(self, *, at_the_end: bool = False) -> Iterator[str]:
         del at_the_end
@@ -277,11 +300,6 @@ class _Wake:
     def close(self) -> None:
         os.close(self.reading)
         os.close(self._writing)
-
-
-def _last_of(positions: Sequence[Position]) -> Position:
-    """Tell up to where rows are in epochs; without any it is the first file's beginning."""
-    return max(positions, key=lambda position: position.inode, default=Position("", 0, 1))
 
 
 def _read(path: Path, start: int, count: int) -> bytes:

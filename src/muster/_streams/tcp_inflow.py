@@ -96,6 +96,9 @@ class TcpInflow:
     def has_ended(self) -> bool:
         return self._fault is None and self._thread is not None and not self._thread.is_alive()
 
+    def away(self) -> str:
+        return ""  # senders come when they like
+
     def beyond(self) -> int:
         return 0  # senders do not tell
 

@@ -27,6 +27,7 @@ _EDGES: Final = range(-13, 9)
 _RUN: Final = ["run"]
 _STEP: Final = ["run", "step", "function"]
 _SINK: Final = ["run", "sink"]
+_SOURCE: Final = ["run", "source"]
 _WORKER: Final = ["run", "worker", "machine"]
 _MACHINE: Final = ["run", "machine"]
 _ACTIVITIES: Final = ("read", "function", "sorting", "write", "transfer", "lost", "waiting")
@@ -157,6 +158,18 @@ def _of_streams(moments: Sequence[Moment]) -> Iterator[Metric]:
             rows.add_metric([run, sink.name], sink.rows)
             seconds.add_metric([run, sink.name], sink.seconds)
     yield from (rows, seconds)
+    behind = GaugeMetricFamily("muster_source_lag_rows", "Rows of a source that are not done.", labels=_SOURCE)
+    waited = GaugeMetricFamily(
+        "muster_source_lag_seconds", "For how long the oldest of them have waited.", labels=_SOURCE
+    )
+    away = GaugeMetricFamily("muster_source_away", "1 where nothing can come from it just now.", labels=_SOURCE)
+    for run, stream in streams:
+        for source in stream.sources:
+            if source.rows is not None:
+                behind.add_metric([run, source.name], source.rows)
+            waited.add_metric([run, source.name], source.seconds)
+            away.add_metric([run, source.name], bool(source.away))
+    yield from (behind, waited, away)
 
 
 def _of_steps(moments: Sequence[Moment]) -> Iterator[Metric]:

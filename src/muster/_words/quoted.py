@@ -37,3 +37,8 @@ def text_of(error: BaseException) -> str:
 def named(error: BaseException) -> str:
     """Write an error's class, and what it says, or where it was raised."""
     return f"{type(error).__name__}: {error}" if str(error).strip() else text_of(error)
+
+
+def in_files(name: str) -> str:
+    """Write a name so that it can be that of a file; empty where nothing is left of it."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")

@@ -37,14 +37,14 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
             " windows, group_by(...).window('1h', time='at'); keep a state for each key, with key_by and state=; or run"
             " groups over the parts that the stream has written."
         )
-    if remote := [text for text in (*(() if job.reads_no_files else job.inputs), job.output) if is_remote(text)]:
+    if remote := [text for text in (*job.files, job.output) if is_remote(text)]:
         raise UsageError(f"{remote[0]!r}: a stream follows files of this computer, and writes them here. Name a path.")
     if not work.is_folder:
         raise UsageError(
             f"{job.output!r}: a stream writes a folder, to which it adds a part after the other. Type"
             f" {job.output + '/'!r}."
         )
-    if job.reads_no_files:
+    if job.follow is not None and job.follow.sources:
         _check_is_usual(job.options.dialect)
     from muster._formats.streams import is_splittable
 
@@ -88,6 +88,12 @@ def with_delimiter(job: Job, sources: Sequence[Source]) -> Job:
     """Say what separates cells, where the user has not: a tab in files named ``.tsv``."""
     options = as_named(job.options, sources)
     if not options.dialect.delimiter:
-        is_tsv = all(".tsv" in Path(text).name.lower() for text in job.inputs)
+        is_tsv = bool(job.files) and all(".tsv" in Path(text).name.lower() for text in job.files)
         options = replace(options, dialect=replace(options.dialect, delimiter="\t" if is_tsv else ","))
+    if options != job.options and options.dialect.delimiter == "\t" and job.follow is not None and job.follow.sources:
+        raise UsageError(
+            f"{job.files[0]!r} has tabs between its cells, by its name, and the rows of {job.inputs[0]} have commas; a"
+            " stream reads all rows in one way. Say what all of them have, sep='\\t' or sep=','; or follow the files by"
+            " themselves."
+        )
     return replace(job, options=options)

@@ -72,11 +72,10 @@ class Run:
         """Look at what is there already of files that are followed. Raises ``UsageError`` where that cannot be done."""
         from .follow_checks import check_can_follow, with_delimiter
 
-        given = () if job.reads_no_files else job.inputs
-        sources = sources_now(job) if given else ()
+        sources = sources_now(job)
         job = with_delimiter(job, sources)
         check_can_follow(job, work)
-        check_apart([work], sources=sources, given=given, recurs=True)
+        check_apart([work], sources=sources, given=job.files, recurs=True)
         inputs = Inputs((), job.options, work.spool)
         workers = count_cores() if job.options.workers is None else job.options.workers
         builder = OutputBuilder(work, job.options, inputs)

@@ -9,7 +9,7 @@ from muster.errors import UsageError
 def sources_now(job: Job) -> tuple[Source, ...]:
     """Find the files that are there now; of those that are named, some may not be there yet."""
     kind = job.options.input_format
-    found = [source for text in job.inputs for source in find_sources([text], forced=kind, may_be_missing=True)]
+    found = [source for text in job.files for source in find_sources([text], forced=kind, may_be_missing=True)]
     for source in found:
         if source.codec:
             raise UsageError(

@@ -61,8 +61,13 @@ class EpochStages(StagedTaskPhase):
         """Have no rows yet."""
         return Stage(self.attempt.input_reader, (), "", before=self.stream.totals)
 
-    def work_on(self, first: Stage, *, ends: bool = False, closes: bool = False) -> list[Outcome]:
-        """Do the stages of an epoch, whose rows the first one reads; give what output and rejects are made of."""
+    def work_on(
+        self, first: Stage, *, ends: bool = False, closes: bool = False, origin: int | None = None
+    ) -> list[Outcome]:
+        """Do the stages of an epoch, whose rows the first one reads; give what output and rejects are made of.
+
+        ``origin`` is the source of all its rows, where there are several.
+        """
         stages, self._given, self._done = self.run.job.chains, [], []
         self.ends = ends
         self.kept.windows.begin(closes=closes)
@@ -79,7 +84,7 @@ class EpochStages(StagedTaskPhase):
             TaskPhase.work_through(self, KeptOutcomes())
         self.check_settled()
         outcomes = self.outcomes()
-        self.kept.windows.take(outcomes, has_rows=not (ends or closes))
+        self.kept.windows.take(outcomes, has_rows=not (ends or closes), origin=origin)
         return outcomes
 
     @property

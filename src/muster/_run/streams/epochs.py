@@ -1,7 +1,7 @@
 """One process's work on the epochs of a stream: the tasks of each, and what commits it."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,8 @@ class Epochs(TaskPhase):
     asker: Asker
     past: StreamPast
     output: NumberedParts
+    silences: Callable[[], Mapping[int, float]]
+    """Tells for how long each of several sources has given nothing."""
     log: StateLog | None = None
     """Where steps keep states."""
     _briefing_sent: bytes = b""
@@ -170,7 +172,8 @@ class Epochs(TaskPhase):
             if self.log is None:
                 raise ValueError("stages without a log of states")
             attempt = replace(self.attempt, tries_before=self.number)
-            windows = WindowClocks(self.run.job, self.past.states.windows if self.past.states else {})
+            done = self.past.states.windows if self.past.states else {}
+            windows = WindowClocks(self.run.job, done, self.silences)
             kept = BetweenEpochs(self.log, windows, {})
             self._stages = EpochStages(attempt, Past(), self.asker, self.past, kept, keep_types=self._keep_types)
         return self._stages
@@ -178,7 +181,7 @@ class Epochs(TaskPhase):
     def _done(self, epoch: Epoch) -> list[Outcome]:
         """Have the tasks of an epoch done; give what the output and the rejects are made of."""
         if self.log is not None:
-            return self._with_states.work_on(self._stage(epoch.parts, epoch.rows))
+            return self._with_states.work_on(self._stage(epoch.parts, epoch.rows), origin=epoch.origin)
         self._work_on(epoch)
         check_every_row_is_settled(epoch.parts, done=self.loop.progress.rows_done - self.past.totals.rows_in)
         return self.loop.progress.outcomes

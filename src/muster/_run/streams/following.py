@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from muster._engines.base import Joined, Left, Told, wait
@@ -20,7 +19,6 @@ from muster._run.beginning.begun import Begun
 from muster._run.beginning.input_reader import InputReader
 from muster._run.beginning.loading import Loading, describe
 from muster._run.beginning.recognition import Recognised, new_id
-from muster._run.beginning.sources_now import sources_now
 from muster._run.beginning.stop_request import StopRequest
 from muster._run.history import unchanged
 from muster._run.history.past import Past
@@ -29,15 +27,14 @@ from muster._run.tasks.task_phase import Attempt
 from muster._run.working import Working
 from muster._run.workplace import Elsewhere, Workplace
 from muster._streams.epochs import Epoch
-from muster._streams.file_source import FileSource
 from muster._streams.outbox_sink import OutboxSink
 from muster._streams.sinks import Sinks
 from muster._streams.source import EpochSource
 from muster._streams.state_log import StateLog
-from muster._streams.stretches import Text
 from muster._words import plural
 
 from .epochs import Epochs
+from .origins import source_of
 
 if TYPE_CHECKING:
     from muster._run.beginning.run import Run
@@ -76,7 +73,9 @@ def _go_on(
         _begin_anew(begun, past, sinks)
     sinks.settle(rows=recognised.past.stream.totals.rows_out)
     begun.teller.warn(run.warnings)
-    if told := source.open(recognised.past.stream.read_up_to(with_begun=False)):
+    columns = [column.name for column in recognised.past.columns or ()]
+    source.hold(recognised.past.stream.read_up_to(with_begun=False), columns)
+    if told := source.open():
         begun.holding.is_of_use = True  # somebody may be told from now on that rows are safe there
         begun.teller.say(note=told)
     workplace = _for_good(join(begun), run.job)
@@ -133,24 +132,7 @@ def _for_good(workplace: Workplace, job: Job) -> Workplace:
 
 def _followed(job: Job) -> list[str]:
     """Say what tells a stream from others."""
-    source = job.follow.source if job.follow is not None else None
-    return list(job.inputs) if source is None else [source.identity]
-
-
-def text_of(job: Job) -> Text:
-    """Say how the text of followed files is written."""
-    return Text(job.options.input_format or "csv", job.options.dialect, job.options.reading.usecols or ())
-
-
-def source_of(run: "Run") -> EpochSource:
-    """Say what the stream reads from. Raises ``UsageError`` where another program has the place."""
-    if run.job.follow is not None and (asked := run.job.follow.source) is not None:
-        from muster._run.beginning.follow_checks import check_takes
-        from muster._streams.inflows import source_of_rows
-
-        fits = partial(check_takes, run.job)
-        return source_of_rows(asked, text_of(run.job), fits=fits, spool=run.work.inbox, output=run.work.output)
-    return FileSource(partial(sources_now, run.job), text_of(run.job), run.work.spool)
+    return [*job.files, *(job.follow.identities if job.follow is not None else ())]
 
 
 def sinks_of(run: "Run") -> Sinks:
@@ -219,7 +201,14 @@ class Following(Working):
             files=self._data_files(),
             tries_before=past.tried.tries,
         )
-        epochs = Epochs(attempt, self.begun.asker, past.stream, self.sinks.parts, self._state_log())
+        epochs = Epochs(
+            attempt,
+            self.begun.asker,
+            past.stream,
+            self.sinks.parts,
+            silences=self.source.silences,
+            log=self._state_log(),
+        )
         epochs.know_columns(past.columns)
         return epochs
 
@@ -301,7 +290,7 @@ class _Flow:
             is_due = not self._full and (is_ending or time.monotonic() >= self._due)
             epoch = self._source.take(number) if is_due else None
             if epoch is not None:
-                self._due = time.monotonic() + self._follow.every
+                self._due = time.monotonic() + self._follow.every / self._source.turns
                 self._epochs.check_columns(epoch)
                 self._teller.record.write(EpochBegan(number, epoch.stretches))
                 self._do(epoch)
@@ -342,6 +331,7 @@ class _Flow:
             late_rows=self._epochs.late_rows,
             skipped_rows=behind.skipped,
             sinks=tuple(sinks),
+            sources=behind.sources,
         )
 
     def _end_what_was_begun(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from muster._job import SinkLag, StreamLag
+from muster._job import SinkLag, SourceLag, StreamLag
 from muster._journal.measures import bound
 from muster._journal.streaming import StreamSums
 
@@ -35,6 +35,8 @@ class StreamStanding:
     """Those of all of them, added up."""
     sinks: tuple[SinkLag, ...]
     """What each other end has not acknowledged, that with the most rows first."""
+    sources: tuple[SourceLag, ...]
+    """How far each of several sources is behind, that with the most bytes first."""
 
     @classmethod
     def of(cls, sums: StreamSums, at: float) -> "StreamStanding":
@@ -54,6 +56,7 @@ class StreamStanding:
             waits=sums.waits,
             waits_seconds=told.waited_seconds if told else 0.0,
             sinks=tuple(SinkLag(*one) for one in sums.sinks(at)),
+            sources=tuple(SourceLag(*one) for one in sums.sources(at)),
         )
 
     @property
