@@ -1,5 +1,6 @@
 """What is said of bad rows at the end of a run, in its status and report: who follows it is not refused."""
 
+import gc
 import json
 import re
 import shlex
@@ -95,6 +96,28 @@ def test_a_caller_who_does_what_the_warning_says_is_not_refused(tmp_path: Path, 
     mended = Path(output).read_bytes()
     pipeline.run(workers=0, fresh=True)
     assert mended == Path(output).read_bytes()
+
+
+def test_a_pipeline_that_was_retried_calls_its_own_function_as_before(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("k,n\n" + "".join(f"{at % 4},{at}\n" for at in range(20)))
+    output, fails, calls = tmp_path / "out.csv", {3}, list[int]()
+
+    def noted(df: pd.DataFrame, key: int) -> pd.DataFrame:
+        calls.append(key)
+        if key in fails:
+            raise ValueError("no such key")
+        return df
+
+    pipeline = muster.read_csv(tmp_path / "in.csv").group_by("k").map_groups(noted).write_csv(output)
+    with pytest.warns(muster.RejectedRowsWarning):
+        pipeline.run(workers=0, max_bad_rows=20)
+    fails.clear()
+    calls.clear()
+    assert muster.retry(output, pipeline).bad_rows == 0
+    assert calls == [3]
+    gc.collect()
+    pipeline.run(workers=0, fresh=True)
+    assert {*calls} == {0, 1, 2, 3}
 
 
 FILE: Final = """

@@ -41,4 +41,6 @@ def exchanges_of(past: Past, steps: Sequence[Target]) -> tuple[Keyed, ...]:
 def with_groups(steps: tuple[Target, ...], exchanges: Sequence[Keyed]) -> tuple[Target, ...]:
     """Have the steps called with groups that rows come to by their keys."""
     of_groups = {one.at for one in exchanges}
-    return tuple(targets.of_groups(step) if at in of_groups else step for at, step in enumerate(steps))
+    return tuple(
+        targets.of_groups(step) if at in of_groups and not step.is_of_groups else step for at, step in enumerate(steps)
+    )
