@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -494,3 +494,27 @@ def test_a_column_of_lists_is_no_key(tmp_path: Path) -> None:
 def test_blocks_are_gone_when_the_run_is_done(clicks: Path) -> None:
     through(clicks, all_of_it)
     assert sorted(path.name for path in clicks.parent.iterdir()) == ["in.csv", "out.csv"]
+
+
+CURES: Final[dict[str, tuple[Callable[[pd.DataFrame], Any], str]]] = {
+    "a number": (len, r"pd\.DataFrame\(\[\{'name': it\}\]\)"),
+    "a row": (lambda df: df.sum(numeric_only=True), r"If it is a row, return pd\.DataFrame\(\[it\]\)"),
+    "nothing": (lambda _: None, "Is a `return df` missing"),
+    "a typo": (lambda df: df[["nn"]], "did you mean 'n'"),
+    "a date": (lambda df: df.assign(year=df["day"].dt.year), r"dtype=\{'day': 'datetime'\} makes it a date"),
+    "one value": (lambda df: df if df["n"] else df[:1], "It gets many rows"),
+}
+
+
+@pytest.mark.parametrize("by", ["groups", "states"])
+@pytest.mark.parametrize("kind", CURES)
+def test_a_function_that_fails_on_all_alike_is_told_what_would_mend_it(tmp_path: Path, kind: str, by: str) -> None:
+    (tmp_path / "in.csv").write_text("k,n,day\n" + "".join(f"{at % 9},{at},2026-01-{at + 1:02}\n" for at in range(30)))
+    function, cure = CURES[kind]
+    rows = muster.read_csv(tmp_path / "in.csv")
+    if by == "groups":
+        pipeline = rows.group_by("k").map_groups(function)
+    else:
+        pipeline = rows.key_by("k").map_batches(lambda df, states: (states, function(df))[1], state=int)
+    with pytest.raises(UserCodeError, match=cure):
+        pipeline.write_csv(tmp_path / "out.csv").run(workers=0)

@@ -1,6 +1,6 @@
 """Whether all calls of a step that were tried fail alike: then the step is to blame, and no row."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from muster._model import Fault
 
@@ -9,10 +9,11 @@ from .failures import said, sort_of, traced
 from .steps import FEWEST_TO_BLAME
 
 
-def fault_in_common(results: Iterable[object], *, rows: int) -> Fault | None:
+def fault_in_common(results: Iterable[object], *, rows: int, cure: Callable[[Failure], str]) -> Fault | None:
     """Make the fault that all calls have in common, of ``rows`` tries; ``None`` where one succeeds or fails otherwise.
 
-    No call is made behind the first that decides it, if ``results`` makes them one by one.
+    No call is made behind the first that decides it, if ``results`` makes them one by one. ``cure`` says what would
+    mend a failure.
     """
     first: Failure | None = None
     for result in results:
@@ -29,7 +30,7 @@ def fault_in_common(results: Iterable[object], *, rows: int) -> Fault | None:
         sort=sort,
         error=said(first.error),
         traceback=traced(first.error),
-        cure="",
+        cure=cure(first),
         rows=rows,
         fewest=FEWEST_TO_BLAME,
     )

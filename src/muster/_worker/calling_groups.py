@@ -38,7 +38,7 @@ class GroupCaller(OneStepCaller):
         except BaseException as error:
             if not rows_are_to_blame(error, self.step, self._memory):
                 raise
-            return self._failure(error, before)
+            return self._failure(error, before, rows)
         self._memory.has_called = True
         self._sum.rows_in += count
         self._sum.rows_out += reply.rows

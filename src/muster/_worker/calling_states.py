@@ -73,7 +73,7 @@ class StateCaller(OneStepCaller):
         except BaseException as error:
             if not rows_are_to_blame(error, self.step, self._memory):
                 raise
-            return self._failure(error, before)
+            return self._failure(error, before, batch)
         self._memory.has_called = True
         if self.gate is not None:  # what it gives may be rows of epochs before
             return Given(reply, _labels(result), self.gate.take_late())
@@ -93,13 +93,22 @@ class StateCaller(OneStepCaller):
                 is_kept = self.gate.keep(rows, states)
             if is_kept:
                 return pd.DataFrame(), reply_in_time(pd.DataFrame(), use=briefing.format)
-        table, columns = without_made(batch.table, briefing.columns, self._grouping)
-        frame = to_pandas(table, batch.places, columns, header=briefing.has_header)
+        frame = self._frame(batch)
         with TimeLimit(briefing.timeout), Stopwatch(self._sum):
             result = given_back(self._function(as_kind(frame, self._kind), states))
         if self._has_key and isinstance(result, pd.DataFrame):
             result = _in_order(result)
         return result, reply_in_time(result, use=briefing.format)
+
+    def _frame(self, batch: LaneBatch) -> pd.DataFrame:
+        """Make the frame that the step gets."""
+        briefing = self._briefing
+        table, columns = without_made(batch.table, briefing.columns, self._grouping)
+        return to_pandas(table, batch.places, columns, header=briefing.has_header)
+
+    def cure(self, failure: Failure) -> str:
+        """Say what would mend a failure on some rows, if anything is known to."""
+        return super().cure(failure._replace(given=self._frame(failure.given)))
 
     def _places(self, result: Any, batch: LaneBatch) -> np.ndarray:  # noqa: ANN401 (a frame of three kinds)
         """Say where each row belongs: where its index says, or else behind all rows before it."""

@@ -29,6 +29,13 @@ _INSTEAD_OF_A_FRAME: Final = {
     "type": "Return a frame, not its class: are the parentheses missing?",
     "method": "Return what the method gives: are the parentheses missing?",
 }
+_INSTEAD_OF_A_GROUPS_FRAME: Final = {
+    **_INSTEAD_OF_A_FRAME,
+    "Series": "If it is a row, return pd.DataFrame([it]); if a column, put it into the frame with df['name'] = ..., and"
+    " return df.",
+    "dict": "If it is a row, return pd.DataFrame([it]).",
+}
+_A_FRAME_OF_A_GROUP: Final = "Make a row of it: pd.DataFrame([{'name': it}])."
 _OF_A_DATE: Final = re.compile(
     "year|month|day|hour|minute|second|weekday|day_?of_?(week|year)|quarter|week|isocalendar|isoformat|day_name|month_name"
     "|strftime|date|time|timestamp|normalize|floor|ceil|round|to_pydatetime|tz_.*|total_seconds|days|toordinal"
@@ -62,20 +69,22 @@ _MOSTLY: Final = 0.5
 """Of the cells: other columns hold a date here and there."""
 
 
-def cure_of(
+def cure_of(  # noqa: PLR0913 (all that a cure may be seen by)
     error: BaseException,
     *,
     given: object,
     function: Callable[..., Any],
     types: Mapping[str, str],
     reading: Reading | None = None,
+    is_of_keys: bool = False,
 ) -> str:
     """Say in a sentence what is likely to mend it; empty if unknown.
 
     ``given`` is the frame that the function was called with; ``types`` are those of the columns that a type can be
-    fixed for, by name; ``reading`` is how the cells of CSV are read.
+    fixed for, by name; ``reading`` is how the cells of CSV are read. Where rows come by their keys (``is_of_keys``), it
+    is the function of groups, or of states.
     """
-    case = _Case(error, given, function, types, reading)
+    case = _Case(error, given, function, types, reading, is_of_keys)
     try:
         return next(filter(None, (look() for look in case.looks)), "")
     except Exception:  # noqa: BLE001 (a hint that cannot be given is none; the error itself is told in any case)
@@ -89,11 +98,12 @@ class _Case:
     function: Callable[..., Any]
     types: Mapping[str, str]
     reading: Reading | None = None
+    is_of_keys: bool = False
 
     @property
     def looks(self) -> list[Callable[[], str]]:
-        names = [self._of_a_result, self._of_a_call, self._of_an_exit, self._of_a_name]
-        return [*names, self._of_one_value, self._of_a_type]
+        calls = [] if self.is_of_keys else [self._of_a_call]  # else it was looked at what the function takes
+        return [self._of_a_result, *calls, self._of_an_exit, self._of_a_name, self._of_one_value, self._of_a_type]
 
     @cached_property
     def text(self) -> str:
@@ -112,6 +122,8 @@ class _Case:
     def _of_a_result(self) -> str:
         if not isinstance(self.error, NoFrameError):
             return ""
+        if self.is_of_keys:
+            return _INSTEAD_OF_A_GROUPS_FRAME.get(self.error.kind, _A_FRAME_OF_A_GROUP)
         return _INSTEAD_OF_A_FRAME.get(self.error.kind, "Make a frame of it: pd.DataFrame(...).")
 
     def _of_a_call(self) -> str:
@@ -134,8 +146,9 @@ class _Case:
             return ""
         name = getattr(self.function, "__name__", "f")
         how = f"df.apply({name}, axis=1)" if name.isidentifier() else "df.apply(..., axis=1)"
+        what = "many rows" if self.is_of_keys else "a batch of rows"
         return (
-            "It gets a batch of rows, so df['x'] is a whole column, neither true nor false and no single number: choose"
+            f"It gets {what}, so df['x'] is a whole column, neither true nor false and no single number: choose"
             f" rows by it (df[mask]) or values (np.where). What is written for one row is called by {how}."
         )
 

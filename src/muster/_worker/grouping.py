@@ -97,7 +97,7 @@ class GroupedTask:
             self._caller.on_group(frame.iloc[group.lo : group.hi].copy(), key, place=group.place)
             for group, key in tried
         )
-        return fault_in_common(results, rows=len(tried))
+        return fault_in_common(results, rows=len(tried), cure=self._caller.cure)
 
     def _written(self, outcome: Outcome, gathered: Gathered) -> Outcome:
         writer = Writer(self._briefing, self._task, is_packed=False)

@@ -287,5 +287,6 @@ class Keeping:
             return
         tried = [batch.between(at, at + 1) for at in spread(len(batch), most=_TRIES)]
         results = (self._caller.call(one, self._lanes.anew(lane)) for one in tried)
-        if (fault := fault_in_common(itertools.chain([failure], results), rows=len(tried))) is not None:
+        each, cure = itertools.chain([failure], results), self._caller.cure
+        if (fault := fault_in_common(each, rows=len(tried), cure=cure)) is not None:
             raise _AllAlikeError(fault)
