@@ -322,6 +322,30 @@ def test_a_small_run_loads_neither_pandas_nor_arrow_nor_numpy_into_its_own_proce
     assert len(read(tmp_path / output)) == (1000 if target == "f" else 1)
 
 
+def test_a_stream_of_text_loads_neither_pandas_nor_arrow_into_its_own_process(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a,x.y\n" + "1,2\n" * 1000)
+    (tmp_path / "p.py").write_text(
+        "import muster\n\n\ndef f(df):\n    return df\n\n\n"
+        "pipeline = muster.follow_csv('in.csv').map_batches(f).write_csv('out/')\n"
+    )
+    code = """if __name__ == "__main__":
+        import sys, threading, time
+        from pathlib import Path
+        from muster import cli
+        def stop():
+            while not Path("out/part-00000000.csv").exists():
+                time.sleep(0.05)
+            Path("out.muster/stop").touch()
+        threading.Thread(target=stop, daemon=True).start()
+        assert cli.main(["run", "p.py", "--workers", "1", "--quiet"]) == 0
+        print([m for m in ("pandas", "pyarrow") if m in sys.modules])"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "[]"
+    assert len(pd.read_csv(tmp_path / "out" / "part-00000000.csv")) == 1000
+
+
 def test_what_is_loaded_before_workers_are_started_is_what_starts_them() -> None:
     code = "import sys, muster.__main__; print(sorted(name for name in sys.modules if name.startswith('muster')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from threading import RLock
 from typing import Final, NamedTuple, Self
 
 import orjson
@@ -57,6 +58,8 @@ class Journal:
         """Of the schemas that it tells."""
         self._bytes_anew = 0
         """How many it had when it was written anew."""
+        self._lock = RLock()
+        """An epoch of a stream may be committed beside the tasks of the next."""
 
     def write(self, event: Event, *, at: float | None = None, durable: bool = False) -> None:
         """Append an event, with the time of day, and what was held; it outlives the death of this process.
@@ -75,12 +78,13 @@ class Journal:
         Until then the death of this process undoes it. Raises as ``flush`` does.
         """
         at = round(time.time(), 3) if at is None else at
-        if isinstance(event, _WITH_OUTCOME):
-            for schema in schemas_of(event.outcome):
-                if schema not in self._numbers:
-                    self._numbers[schema] = number = len(self._numbers)
-                    self._hold(Shaped(number, schema), at)
-        self._hold(event, at)
+        with self._lock:
+            if isinstance(event, _WITH_OUTCOME):
+                for schema in schemas_of(event.outcome):
+                    if schema not in self._numbers:
+                        self._numbers[schema] = number = len(self._numbers)
+                        self._hold(Shaped(number, schema), at)
+            self._hold(event, at)
 
     def _hold(self, event: Event, at: float) -> None:
         line = _line({"event": KIND_OF[type(event)], "at": at, **as_fields(event, self._numbers)})
@@ -94,15 +98,16 @@ class Journal:
 
         Raises ``OSError`` when the disk is full: then all of that is forgotten, so that a shorter event has room.
         """
-        if not self._held:
-            return
-        lines = b"".join(self._held)
-        self._held, self._bytes_held = [], 0
-        numbers, self._numbers = self._numbers, {}  # until the write succeeds, nobody has heard of some
-        if (written := os.write(self._descriptor, lines)) < len(lines):
-            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        self._numbers = numbers
+        with self._lock:
+            if not self._held:
+                return
+            lines = b"".join(self._held)
+            self._held, self._bytes_held = [], 0
+            numbers, self._numbers = self._numbers, {}  # until the write succeeds, nobody has heard of some
+            if (written := os.write(self._descriptor, lines)) < len(lines):
+                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            self._numbers = numbers
 
     def begin_anew(self, events: Iterable[Event], *, at: float) -> None:
         """Have these events be all that the journal says, as if they were written ``at`` that time. Raises ``OSError``.

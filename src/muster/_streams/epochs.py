@@ -54,8 +54,8 @@ class Intake:
         self._text = text
         self._spool = spool
         self._most = most
-        self._doing = list[tuple[int, list[Came]]]()
-        """Rows of the epoch that is not done for good, and when these came, of each of its stretches."""
+        self._doing = dict[int, list[tuple[int, list[Came]]]]()
+        """Rows of epochs that are not done for good, and when these came, of each stretch."""
 
     def take(
         self, number: int, *, limits: Mapping[tuple[int, int], int] | None = None, most: int = EPOCH_BYTES
@@ -65,8 +65,7 @@ class Intake:
         ``None`` where that is nothing. ``limits`` are sizes beyond which nothing is taken, by device and inode. Raises
         ``DataError`` for a row that is too long.
         """
-        left, taken = min(self._most, most), list[Taken]()
-        self._doing = []
+        left, taken, doing = min(self._most, most), list[Taken](), list[tuple[int, list[Came]]]()
         for tail in list(self._followed.each()):
             end = tail.size if limits is None else min(tail.size, limits.get(tail.position.file_id, 0))
             if end <= tail.position.bytes or tail.fruitless == end or left <= 0:
@@ -74,8 +73,11 @@ class Intake:
             if (stretch := self._take(tail, end, most=left, spool=f"epoch-{number}-{len(taken)}")) is not None:
                 taken.append((*stretch, tail.source))
                 left -= stretch[0].bytes
-                self._doing.append((stretch[0].rows, tail.take_off()))
-        return epoch_of(number, taken) if taken else None
+                doing.append((stretch[0].rows, tail.take_off()))
+        if not taken:
+            return None
+        self._doing[number] = doing
+        return epoch_of(number, taken)
 
     def _take(self, tail: Tail, end: int, *, most: int, spool: str) -> tuple[Stretch, Records] | None:
         before, path = tail.position, str(self._spool / spool)
@@ -153,22 +155,22 @@ class Intake:
             source = Source(after.path, 0, "", self._text.format, given=stretch.name, keys=stretch.keys)
             taken.append((stretch, found, source))
             doing.append((stretch.rows, [Came(0, after.bytes, stretch.bytes, 0, now)]))
-        self._doing = doing
+        self._doing = {number: doing}
         return epoch_of(number, taken)
 
     def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
         """Remove the copies of an epoch that is done; tell since when its rows were there."""
         for stretch in epoch.stretches:
             (self._spool / stretch.spool).unlink(missing_ok=True)
-        doing, self._doing = self._doing, []
-        return [one for rows, came in doing for one in shared(rows, came)]
+        return [one for rows, came in self._doing.pop(epoch.number, []) for one in shared(rows, came)]
 
     def behind(self, now: float) -> Behind:
-        """Tell what is in no epoch that is done: in this one, and behind it."""
-        unread, came = self._followed.behind(now), [one for _, came in self._doing for one in came]
+        """Tell what is in no epoch that is done: in those that were taken, and behind them."""
+        unread, doing = self._followed.behind(now), [one for each in self._doing.values() for one in each]
+        came = [one for _, came in doing for one in came]
         if not came:
             return unread
-        rows = sum(rows for rows, _ in self._doing)
+        rows = sum(rows for rows, _ in doing)
         return Behind(
             unread.bytes + sum(one.bytes for one in came),
             None if unread.rows is None else unread.rows + rows,

@@ -48,7 +48,11 @@ class EpochSource(Protocol):
         """See what has come; tell what the next process must know to find it. Raises ``MusterError``."""
 
     def take(self, number: int, *, most: int = EPOCH_BYTES) -> Epoch | None:
-        """Take what has come as an epoch of about so many bytes at the most; ``None`` where nothing has."""
+        """Take what has come as an epoch of about so many bytes at the most; ``None`` where nothing has.
+
+        Those before it may not be done yet. This, and ``forget``, may be called by another thread, while the first one
+        calls nothing.
+        """
 
     def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
         """Know that an epoch is done for good, and remove what was kept so that it could be done again.

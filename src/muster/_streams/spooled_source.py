@@ -101,7 +101,9 @@ class SpooledSource:
         """Up to where rows are in epochs; the number of a file stands for its inode."""
         self._known = set[int]()
         """Files whose positions are journaled."""
-        self._is_again = self._has_failed = False
+        self._has_failed = False
+        self._doing = 0
+        """How many epochs are taken and not done for good."""
         self._ends_since: float | None = None
         """Since when it is asked to end, until that is remarkable."""
 
@@ -145,7 +147,7 @@ class SpooledSource:
                 data, self._text, start=stretch.start, row=stretch.row, spool=LocalCopy(str(path), 0), name=stretch.name
             )
             taken.append((stretch, found, self._source(path)))
-        self._is_again = True
+        self._doing = 1
         return epoch_of(begun.number, taken)
 
     def go_on(self, positions: Sequence[Position]) -> None:
@@ -154,8 +156,8 @@ class SpooledSource:
         if not positions:
             self._at = self._at._replace(path=self._inflow.name)
         self._spooled.check_holds(self._at.inode, self._at.bytes)
-        if not self._is_again:  # which is read once more, and not done yet
-            self._free()
+        if not self._doing:  # which is read once more, and not done yet
+            self._free(self._at)
 
     def look(self) -> FilesMoved | None:
         self._wake.hush()
@@ -171,8 +173,9 @@ class SpooledSource:
             left -= one[0].bytes
         if not taken and self._has_failed:
             self._inflow.check()
-        if not taken and self._at != before:  # files of blank lines
-            self._free()
+        if not (taken or self._doing) and self._at != before:  # files of blank lines
+            self._free(self._at)
+        self._doing += bool(taken)
         return epoch_of(number, taken) if taken else None
 
     def _next(self, most: int) -> Taken | None:
@@ -232,18 +235,19 @@ class SpooledSource:
         return Source(str(path), 0, "", "csv", given=self._inflow.name)
 
     def forget(self, epoch: Epoch) -> list[tuple[int, float]]:
-        self._is_again = False
+        self._doing -= 1
         came = list[tuple[int, float]]()
         for stretch in epoch.stretches:
             self._known.add(stretch.position.inode)
             came += shared(stretch.rows, self._spooled.arrivals.take(stretch.position.inode, stretch.position.bytes))
-        self._free()
+        self._free(epoch.stretches[-1].position if self._doing else self._at)
         return came
 
-    def _free(self) -> None:
+    def _free(self, done: Position) -> None:
+        """Know that all is done up to a position: of the last epoch, or of blank lines behind it, which are in none."""
         needed = max(self._known, default=1)  # which tells, in the next process, that rows are there
-        self._spooled.free(self._at.inode, self._at.bytes, needed=needed)
-        self._spooled.arrivals.take(self._at.inode, self._at.bytes)  # blank lines, which are in no epoch
+        self._spooled.free(done.inode, done.bytes, needed=needed)
+        self._spooled.arrivals.take(done.inode, done.bytes)
         self._inflow.look_again()
 
     def end(self) -> None:

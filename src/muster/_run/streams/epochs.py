@@ -8,7 +8,6 @@ from typing import Final
 
 from muster._files.whole import sync
 from muster._formats.chosen import fixed_types
-from muster._formats.rows import type_of
 from muster._formats.volumes import Seal, ShareSchema, header
 from muster._journal.events import Committed, Settled, Totals
 from muster._model import Column, Outcome, Part, Schema
@@ -90,8 +89,11 @@ class Epochs(TaskPhase):
             if lacks or has:
                 raise _other_columns(stretch.name, lacks=lacks, has=has)
 
-    def do(self, epoch: Epoch) -> None:
-        """Do an epoch, and commit it. Raises ``MusterError`` where it cannot be done; it is begun again then."""
+    def work(self, epoch: Epoch) -> "Worked":
+        """Have an epoch done, up to where it only needs to be committed.
+
+        Raises ``MusterError`` where it cannot be done; it is begun again then.
+        """
         inputs = self.run.inputs
         inputs.sources = epoch.sources
         inputs.orders = tuple(stretch.position.order for stretch in epoch.stretches)
@@ -101,7 +103,7 @@ class Epochs(TaskPhase):
         self.teller.observer.under_way = UnderWay(
             [source.name for source in epoch.sources], limit=self.run.job.options.timeout
         )
-        self._commit(self._sealed(epoch, self._done(epoch)))
+        return self._worked(epoch, self._done(epoch))
 
     @property
     def _has_seen_nothing(self) -> bool:
@@ -144,19 +146,25 @@ class Epochs(TaskPhase):
         self.run.inputs.sources = self.run.inputs.orders = ()
         outcomes = self._with_states.work_on(self._stage(epoch.parts), ends=ends, closes=closes)
         if any(one.output is not None or one.states is not None for one in outcomes):
-            self._commit(self._sealed(epoch, outcomes))
+            self.commit(self._worked(epoch, outcomes))
         else:
             self._be_idle()
 
-    def _commit(self, committed: Committed) -> None:
+    def commit(self, worked: "Worked") -> None:
+        """Commit an epoch; that of a stream without states beside the next one, which is being worked on."""
+        committed, sizes = worked.committed, self.output.sizes()
+        size, digest = self._seal(worked) if committed.part else (0, "")
+        if worked.rejects:
+            self.output.gather(committed.number, worked.rejects)
+        committed = committed._replace(bytes=size, sha256=digest, rejects_at=sizes.rejects, manifest_at=sizes.manifest)
         self.teller.record.write(committed, durable=True)
         self.output.publish(committed, is_new=True)
-        self.past.add(committed)
+        self.past.committed = committed
         if self.log is not None:
             self.log.tidy()
             self._be_idle()
-        for piece in self.run.work.parts.iterdir():
-            piece.unlink()
+        for piece in worked.left:
+            piece.unlink(missing_ok=True)  # another epoch may have seen it, too
 
     def _be_idle(self) -> None:
         """Count from what is committed; the numbers of tasks go on. Machines need not keep rows any longer."""
@@ -206,6 +214,8 @@ class Epochs(TaskPhase):
 
     def _keep_types(self, misfit: Outcome) -> None:
         """Have rows with values that do not fit be bad ones. Raises ``DataError`` where a type cannot tell them."""
+        from muster._formats.rows import type_of  # with Arrow, which a stream of text needs for nothing else
+
         columns = {column.name: column for column in self.run.inputs.columns}
         for name in misfit.misfits:
             kind = type_of(columns[name])
@@ -220,17 +230,13 @@ class Epochs(TaskPhase):
 
     # Its end
 
-    def _sealed(self, epoch: Epoch, outcomes: Sequence[Outcome]) -> Committed:
-        """Make what the epoch adds to the output, up to where it only needs to be put in its place."""
-        counted, before, sizes = totals(outcomes), self.past.totals, self.output.sizes()
-        schema = self._schema()
-        name = part_name(before.parts, self.stage.format) if counted["rows_out"] else ""
+    def _worked(self, epoch: Epoch, outcomes: Sequence[Outcome]) -> "Worked":
+        """Tell what the epoch adds to the stream; what comes behind it counts from there."""
+        counted, before, schema = totals(outcomes), self.past.totals, self._schema()
+        format_ = self.stage.format
+        name = part_name(before.parts, format_) if counted["rows_out"] and schema else ""
         agreed = self._agreed(outcomes) if name else b""
-        size, digest = self._seal(name, outcomes, schema, agreed) if name and schema else (0, "")
-        rejects = [self.run.work.parts / one.rejects.name for one in outcomes if one.rejects is not None]
-        if rejects:
-            self.output.gather(epoch.number, rejects)
-        return Committed(
+        committed = Committed(
             epoch.number,
             [stretch.position for stretch in epoch.stretches],
             Totals(
@@ -242,13 +248,20 @@ class Epochs(TaskPhase):
             ),
             name,
             counted["rows_out"],
-            bytes=size,
-            sha256=digest,
-            rejects_at=sizes.rejects,
-            manifest_at=sizes.manifest,
             schema=schema if schema != self.past.schema else None,
             agreed=agreed if agreed != self.past.agreed else b"",
             states=self._with_states.done(outcomes, epoch=epoch.number) if self.log is not None else None,
+        )
+        self.past.add(committed)
+        return Worked(
+            epoch,
+            committed,
+            format=format_,
+            pieces=self._pieces(outcomes),
+            rejects=[self.run.work.parts / one.rejects.name for one in outcomes if one.rejects is not None],
+            schema=schema,
+            agreed=agreed,
+            left=[*self.run.work.parts.iterdir()],
         )
 
     def _schema(self) -> Schema | None:
@@ -271,17 +284,35 @@ class Epochs(TaskPhase):
             return b""
         return self.past.agreed or ShareSchema((self._pieces(outcomes),)).answer()[0]
 
-    def _seal(self, name: str, outcomes: Sequence[Outcome], schema: Schema, agreed: bytes) -> tuple[int, str]:
-        path, format_ = self.output.sealed(name), self.stage.format
+    def _seal(self, worked: "Worked") -> tuple[int, str]:
+        """Write the part of an epoch up to where it only needs to be put in its place."""
+        name, format_ = worked.committed.part, worked.format
+        path, columns = self.output.sealed(name), worked.schema.columns if worked.schema else ()
         has_header = format_ == "csv" and not self.run.inputs.dialect.is_numbered
-        head = header(schema.columns, delimiter=self.run.output_builder.delimiter) if has_header else b""
+        head = header(columns, delimiter=self.run.output_builder.delimiter) if has_header else b""
         made = Seal(
-            pieces=self._pieces(outcomes), output=str(path), format=format_, codec="", header=head, schema=agreed
+            pieces=worked.pieces, output=str(path), format=format_, codec="", header=head, schema=worked.agreed
         ).answer()
         sync(Path(path))
         self.output.share(name)
         sync(Path(path).parent)  # its names, too, before the journal says that it is there
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """An epoch whose tasks are done, and that is not committed yet."""
+
+    epoch: Epoch
+    committed: Committed
+    """All but what is known once its part is written."""
+    format: str
+    pieces: tuple[str, ...]
+    rejects: Sequence[Path]
+    schema: Schema | None
+    agreed: bytes
+    left: Sequence[Path]
+    """What its tasks have left, which goes in the end."""
 
 
 def _other_columns(name: str, *, lacks: Sequence[str], has: Sequence[str]) -> DataError:

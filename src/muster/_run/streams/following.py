@@ -10,7 +10,7 @@ from muster._engines.base import Joined, Left, Told, wait
 from muster._files.whole import naming
 from muster._job import Follow, Job, Result, SendTcp, StreamLag, WriteTo
 from muster._journal import events
-from muster._journal.events import EpochBegan, Event
+from muster._journal.events import Event
 from muster._journal.file import Journal
 from muster._journal.runs import forget
 from muster._journal.status import OnPurpose
@@ -26,7 +26,6 @@ from muster._run.history.resume import check_same, fingerprint, why_in_vain
 from muster._run.tasks.task_phase import Attempt
 from muster._run.working import Working
 from muster._run.workplace import Elsewhere, Workplace
-from muster._streams.epochs import Epoch
 from muster._streams.outbox_sink import OutboxSink
 from muster._streams.sinks import Sinks
 from muster._streams.source import EpochSource
@@ -35,6 +34,7 @@ from muster._words import plural
 
 from .epochs import Epochs
 from .origins import source_of
+from .turns import Turns
 
 if TYPE_CHECKING:
     from muster._run.beginning.run import Run
@@ -44,9 +44,6 @@ _POLL: Final = 0.05
 
 _LOOKS_SHARE: Final = 10
 """How many times as long as a look at the files takes nobody looks again, at the least."""
-
-_JOURNAL_BYTES: Final = 4 << 20
-"""How large the journal grows at least until it is written anew."""
 
 
 def follow(begun: Begun, past: Past, *, join: Callable[[Begun], Workplace]) -> Result:
@@ -174,8 +171,8 @@ class Following(Working):
                 if epochs.log is not None:
                     ending.callback(epochs.log.close)
                 self.sinks.open(self.recognised.run, done=epochs.past.totals.rows_out)
-                with epochs.telling_how_far():
-                    return _Flow(self, epochs, journal).go_on()
+                with epochs.telling_how_far(), contextlib.closing(_Flow(self, epochs, journal)) as flow:
+                    return flow.go_on()
 
     def _state_log(self) -> StateLog | None:
         """Open the log of states, where steps keep some."""
@@ -259,13 +256,21 @@ class _Flow:
         self._teller = following.begun.teller
         self._began_with = epochs.past.totals
         self._stop = StopRequest(self._run.work.folder)
-        self._committed_at: float | None = None
-        self._follow = self._run.job.follow or Follow()
         self._full: Sequence[str] = ()
         """Who has so much to take that no epoch may begin."""
         self._ends_by = OnPurpose.STOP
-        self._due = 0.0
-        """When the next epoch may begin."""
+        self._turns = Turns(
+            epochs,
+            self._source,
+            journal,
+            every=(self._run.job.follow or Follow()).every,
+            has_room=lambda: not (self._stop.is_there() or self._sinks.full()),
+            write_anew=self._write_journal_anew,
+        )
+
+    def close(self) -> None:
+        """Have nothing be done beside any more."""
+        self._turns.close()
 
     def go_on(self) -> Result:
         """Do epochs until somebody asks for the end, and then what has come until then."""
@@ -283,21 +288,18 @@ class _Flow:
                 self._source.end()
                 self._sinks.expect_end()
                 self._teller.say("ending", note=f"{why}: what has come until now is done first")
-            number, self._full = self._epochs.past.totals.epochs + 1, self._sinks.full()
+            self._full = self._sinks.full()
             if not self._full and self._epochs.close_windows():
-                self._committed_at = time.time()
+                self._turns.committed_at = time.time()
                 continue
-            is_due = not self._full and (is_ending or time.monotonic() >= self._due)
-            epoch = self._source.take(number) if is_due else None
-            if epoch is not None:
-                self._due = time.monotonic() + self._follow.every / self._source.turns
-                self._epochs.check_columns(epoch)
-                self._teller.record.write(EpochBegan(number, epoch.stretches))
-                self._do(epoch)
+            if not self._full and (epoch := self._turns.take(now=is_ending)) is not None:
+                self._turns.do(epoch)
+            elif self._turns.commit():
+                continue
             elif has_ended and not self._full:
                 if self._epochs.has_end:
                     self._epochs.end()
-                    self._committed_at = time.time()
+                    self._turns.committed_at = time.time()
                 return self._drained()
             elif is_ending and self._full and not self._sinks.is_moving():  # what is left stays where it is
                 return self._ended()
@@ -317,14 +319,14 @@ class _Flow:
 
     def _lag(self) -> StreamLag:
         """Say how the stream stands just now."""
-        behind, log = self._source.behind(), self._epochs.log
+        behind, log = self._turns.behind(), self._epochs.log
         sinks = sorted(self._sinks.lags(), key=lambda one: (one.rows, one.seconds), reverse=True)
         return StreamLag(
-            self._epochs.past.totals.epochs,
+            self._turns.committed,
             bytes=behind.bytes,
             rows=behind.rows,
             seconds=round(behind.seconds, 3),
-            committed_at=self._committed_at,
+            committed_at=self._turns.committed_at,
             keys=log.keys if log is not None else None,
             state_bytes=log.place[1] if log is not None else None,
             watermark=self._epochs.watermark,
@@ -340,22 +342,17 @@ class _Flow:
         epoch = self._source.again(past.begun) if past.begun else None
         self._source.go_on(past.read_up_to(with_begun=epoch is not None))
         if epoch is not None:
-            self._do(epoch)
+            self._turns.do_again(epoch)
 
-    def _do(self, epoch: Epoch) -> None:
-        self._epochs.do(epoch)
-        now, self._committed_at = time.monotonic(), time.time()
-        for rows, since in self._source.forget(epoch):
-            self._teller.observer.stream.waits.add(now - since, rows)
-        if self._journal.is_long(least=_JOURNAL_BYTES):
-            self._journal.begin_anew(self._following.again(self._epochs), at=self._run.began_at)
-            self._teller.observer.begin_journal_anew()
+    def _write_journal_anew(self) -> None:
+        self._journal.begin_anew(self._following.again(self._epochs), at=self._run.began_at)
+        self._teller.observer.begin_journal_anew()
 
     def _wait(self) -> None:
         """Hear what the engine tells of its workers, until it is time to look again, or there is something to see."""
         observer, progress = self._teller.observer, self._epochs.loop.progress
         seconds, also = max(_POLL, _LOOKS_SHARE * self._source.seconds), self._source.fileno()
-        if also >= 0 and (early := self._due - time.monotonic()) > 0:  # what has come is not taken before that
+        if also >= 0 and (early := self._turns.due - time.monotonic()) > 0:  # what has come is not taken before that
             seconds, also = min(seconds, early), -1
         for message in wait(self._epochs.stage_workplace.engine, seconds, also=also):
             if isinstance(message, Joined | Left | Told):
