@@ -230,6 +230,17 @@ def test_a_retry_beside_another_run_is_refused_whatever_the_run_itself_was_told(
     assert muster("retry", "out.csv").code == 0
 
 
+def test_its_options_are_those_of_the_attempt_that_came_to_the_end(place: Place, muster: Muster) -> None:
+    run = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
+    assert muster(*run, "--strict").code == 1
+    assert muster(*run, "--max-bad-rows", "9").code == 4
+    again = muster("retry", "out.csv", "--json")
+    assert (again.code, again.json["bad_rows"]) == (4, 4), again.err
+    assert muster("retry", "out.csv", "--strict").code == 1
+    assert muster("retry", "out.csv", "--max-bad-rows", "8").code == 4
+    assert muster("retry", "out.csv").code == 4
+
+
 def test_workers_put_rows_into_the_same_places(place: Place, muster: Muster) -> None:
     place.run("out.csv", workers=2)
     place.run("part/", workers=2)

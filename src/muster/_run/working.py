@@ -95,11 +95,11 @@ class Working:
     def _begins(self) -> Iterator[Event]:
         """Say how the journal begins, or how this attempt does."""
         run, recognised, past = self.begun.run, self.recognised, self.recognised.past
+        said = job_as_fields(run.job, place=run.work.address, folder=str(run.folder))
         if not past.run:
-            said = job_as_fields(run.job, place=run.work.address, folder=str(run.folder))
             yield events.Started(recognised.run, recognised.fingerprint, said, FORMAT)
-        elif past.started.format < FORMAT:  # what follows is written in the format of now
-            yield events.Started(past.run, past.job, past.asked, FORMAT)
+        elif past.started.format < FORMAT or said != past.asked:  # a retry does as the attempt did that came to the end
+            yield events.Started(past.run, past.job, said, FORMAT)
         yield try_started(past.tried.tries, workers=self.begun.teller.workers, access=self.workplace.access)
 
     def _data_files(self) -> DataFiles:
