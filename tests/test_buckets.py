@@ -474,6 +474,36 @@ def test_rows_of_a_retry_are_put_into_an_output_in_a_bucket(server: Server, tmp_
     assert not [name for name in server.names() if ".muster" in name]
 
 
+@pytest.mark.parametrize("output", ["out/", "out.parquet"])
+def test_groups_of_a_retry_are_put_into_an_output_in_a_bucket(server: Server, tmp_path: Path, output: str) -> None:
+    (tmp_path / "in.csv").write_bytes(CSV)
+    bad = {1, 2}
+
+    def first_of_each(df: pd.DataFrame, key: int) -> pd.DataFrame:
+        if key in bad:
+            raise ValueError("no such key")
+        return df[:1]
+
+    grouped = muster.read_csv(tmp_path / "in.csv").group_by(lambda df: df["x"] % 5).map_groups(first_of_each)
+    name = f"s3://bucket/{output}"
+    pipeline = grouped.write_parquet(name) if output == "out.parquet" else grouped.write_csv(name)
+
+    def written() -> list[bytes]:
+        return [server.object(name) for name in server.names() if "manifest" not in name]  # which has names by chance
+
+    with pytest.warns(muster.RejectedRowsWarning):
+        pipeline.run(workers=0, max_bad_rows="50%")
+    bad.remove(1)
+    with pytest.warns(muster.RejectedRowsWarning):
+        muster.retry(name, pipeline)
+    bad.clear()
+    muster.retry(name, pipeline)
+    mended = written()
+    pipeline.run(workers=0, fresh=True)
+    assert mended == written()
+    assert not [name for name in server.names() if ".muster" in name]
+
+
 def test_an_object_that_was_replaced_is_not_what_a_retry_mends(server: Server, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_bytes(CSV)
     (tmp_path / "f.py").write_text("def f(df):\n    if 3 in set(df['x']): raise ValueError\n    return df\n")

@@ -230,7 +230,8 @@ def test_a_retry_beside_another_run_is_refused_whatever_the_run_itself_was_told(
     assert muster("retry", "out.csv").code == 0
 
 
-def test_its_options_are_those_of_the_attempt_that_came_to_the_end(place: Place, muster: Muster) -> None:
+@pytest.mark.usefixtures("place")
+def test_its_options_are_those_of_the_attempt_that_came_to_the_end(muster: Muster) -> None:
     run = ("run", "f.py:f", "in.csv", "-o", "out.csv", "--workers", "0")
     assert muster(*run, "--strict").code == 1
     assert muster(*run, "--max-bad-rows", "9").code == 4
