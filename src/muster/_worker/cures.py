@@ -84,7 +84,7 @@ def cure_of(  # noqa: PLR0913 (all that a cure may be seen by)
     fixed for, by name; ``reading`` is how the cells of CSV are read. Where rows come by their keys (``is_of_keys``), it
     is the function of groups, or of states.
     """
-    case = _Case(error, given, function, types, reading, is_of_keys)
+    case = _Case(error, given, function, types=types, reading=reading, is_of_keys=is_of_keys)
     try:
         return next(filter(None, (look() for look in case.looks)), "")
     except Exception:  # noqa: BLE001 (a hint that cannot be given is none; the error itself is told in any case)

@@ -10,12 +10,15 @@ from muster._job.bad_rows import is_unread
 from muster._job.remedy import Remedy
 from muster._output.folder import WorkFolder
 from muster._private.secrets import HIDDEN
-from muster.errors import EngineError
+from muster.errors import MusterError
 
 _STATES: Final = (
     "had states: that of a key went on without a row that was rejected, and the rows behind it were worked out of that"
 )
-_SEVERAL: Final = "grouped rows more than once: what groups give is part of other groups, which were done without it"
+_SEVERAL: Final = (
+    "grouped rows more than once, as windows of sessions do, too: what groups give is part of other groups, which were"
+    " done without it"
+)
 _BEHIND: Final = "had steps behind its groups, and which rows these would get with a group more is not kept"
 _BEFORE: Final = (
     "rejected rows before they were in groups: once they are good, they belong to groups that were done without them"
@@ -32,7 +35,7 @@ def count_unread(work: WorkFolder) -> int:
     """Count the rows beside an output that could not be read; none where they cannot be read themselves."""
     try:
         return sum(map(is_unread, work.rejected()))
-    except (OSError, EngineError):
+    except (OSError, MusterError):
         return 0
 
 
