@@ -19,6 +19,7 @@ from muster._journal.events import Committed, EpochBegan
 from muster._journal.file import replay
 from muster._model import NEVER, Grouping, Keyed, Outcome, Position, Task, Window, WindowsSeen
 from muster._run.streams.windows import WindowClocks
+from muster._words.quoted import in_files
 from redis_server import redis_server
 from streaming import streaming
 from test_streamed import samples_of, shown, until_told
@@ -303,6 +304,14 @@ def test_sources_that_do_not_go_together_are_refused(one: str, two: str, why: st
     with pytest.raises(the_module.UsageError) as refused:
         eval(f"muster.{one}.merge(muster.{two})", known)  # noqa: S307 (of this test)
     assert why in str(refused.value)
+
+
+def test_names_that_are_long_are_those_of_two_sources(tmp_path: Path) -> None:
+    brokers = ",".join(f"ä{n}.example.com:9092" for n in range(20))
+    one, two = (in_files(f"{brokers} {topic}") for topic in "ab")
+    assert one != two
+    (tmp_path / f"rows-of-{one}.part-00000000.csv").touch()
+    the_module.follow_kafka(brokers, "a").merge(the_module.follow_kafka(brokers, "b"))
 
 
 def test_what_is_merged_is_refused_where_it_cannot_be_so(tmp_path: Path, muster: Muster) -> None:

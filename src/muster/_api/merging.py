@@ -33,32 +33,28 @@ def _both(first: P, other: P) -> P:
     two: Any = other
     if not isinstance(other, type(first)):
         raise UsageError(f"merge({other!r}): that is no pipeline. Give one, such as muster.read_csv('more/*.csv').")
-    decoded = [_decode_of(pipeline) for pipeline in (one, two)]
-    for pipeline, decode in zip((one, two), decoded, strict=True):
-        if (pipeline.steps and decode is None) or pipeline.output:
+    for pipeline in (one, two):
+        if (pipeline.steps and _decode_of(pipeline) is None) or pipeline.output:
             raise UsageError(
                 "merge() puts rows together before any function gets them, and one of these pipelines has functions or"
                 " an output. Merge what is read, and go on behind it: read_csv(a).merge(read_csv(b)).map_batches(f)."
             )
     follow = _followed(one.follow, two.follow)
-    if decoded[0] != decoded[1]:
+    if _decode_of(one) != _decode_of(two):
         raise UsageError(
             f"merge(): rows of the one are decoded, and those of the other are not, or not so. {_SAME_DECODE}"
         )
-    options = [
-        pipeline.options if decode is None else _of_payloads(pipeline.options)
-        for pipeline, decode in zip((one, two), decoded, strict=True)
-    ]
-    if differing := sorted(_differing(*options)):
+    options = _options(one)
+    if differing := sorted(_differing(options, _options(two))):
         raise UsageError(
             f"merge(): {', '.join(differing)} of the one are not those of the other, and a run reads all files in one"
             " way. Give both the same; or bring the files into one form first."
         )
     if follow is not None:
-        _check_columns(follow, options[0])
-    names, files = zip(*map(_inputs, (one, two)), strict=True)
-    inputs = (*names[0], *names[1], *files[0], *files[1])
-    return dataclasses.replace(one, inputs=inputs, options=options[0], follow=follow)  # type: ignore[no-any-return]
+        _check_columns(follow, options)
+    (names, files), (more_names, more_files) = _inputs(one), _inputs(two)
+    inputs = (*names, *more_names, *files, *more_files)
+    return dataclasses.replace(one, inputs=inputs, options=options, follow=follow)  # type: ignore[no-any-return]
 
 
 def _inputs(pipeline: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: ANN401 (a pipeline)
@@ -73,8 +69,11 @@ def _decode_of(pipeline: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 (like
     return pipeline.steps[0].arguments.values if is_decoded else None
 
 
-def _of_payloads(options: Options) -> Options:
-    """Read nothing but payloads: beside them some sources have the place of each, which rejects show anyway."""
+def _options(pipeline: Any) -> Options:  # noqa: ANN401 (likewise)
+    """Tell how its rows are read. Of what is decoded payloads alone: beside some stands a place, for rejects."""
+    options: Options = pipeline.options
+    if _decode_of(pipeline) is None:
+        return options
     reading = dataclasses.replace(options.reading, usecols=(PAYLOAD,))
     return dataclasses.replace(options, dtype={PAYLOAD: "str"}, reading=reading)
 

@@ -1,4 +1,4 @@
-"""A stream that reads no files: what the user asked for, made into a source."""
+"""What the user asked for that is no file, made into a source of a stream, or into several."""
 
 import csv
 import functools

@@ -1,9 +1,13 @@
 """Text of others, as a sentence of ours can hold it."""
 
 import re
+import zlib
 from typing import Final
 
 _LIKE_OURS: Final = re.compile(r"(?<![\w-])-(?:-|o\b)|['\"\n]|\b(?:[Tt]ype|[Mm]ake) ")
+
+_MOST_IN_FILES: Final = 150
+"""Bytes: the name of a file has 255 at the most, and more is put before and behind."""
 
 
 def as_name(text: object) -> str:
@@ -41,4 +45,6 @@ def named(error: BaseException) -> str:
 
 def in_files(name: str) -> str:
     """Write a name so that it can be that of a file; empty where nothing is left of it."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    short = plain.encode()[:_MOST_IN_FILES].decode(errors="ignore")
+    return plain if short == plain else f"{short}-{zlib.crc32(name.encode()):08x}"
