@@ -341,10 +341,16 @@ ONE_OF_EACH: list[Event] = [
     events.EpochBegan(2, [Stretch(5, 1, 77, "epoch-2-0", "in/a.csv", (("day", None),), POSITION)]),
     events.Committed(
         2, [POSITION], events.Totals(2, 1, 9, 8, 1), "part-00000000.csv", 8, b"\xff", 90, "ab", 4, 5, UNUSUAL,
-        events.StatesDone("states-0", 90, [4, 5], is_end=True, seen={2: b"\xff"}, windows={1: WindowsDone(5, 7, 9, 1)}),
+        events.StatesDone(
+            "states-0", 90, [4, 5], is_end=True, seen={2: b"\xff"},
+            windows={1: WindowsDone(5, 7, 9, 1, ((-1, 7), (0, 8)))},
+        ),
     ),
     events.FilesMoved([POSITION], [(3, 4)]),
-    events.Streamed(3, 10, None, 1.5, 2.0, 4, 5, [[-3, 7]], 0.5, 7, 8, 9, [["a", 6, 2.5, "away"]]),
+    events.Streamed(
+        3, 10, None, 1.5, 2.0, 4, 5, [[-3, 7]], 0.5, 7, 8, 9, [["a", 6, 2.5, "away"]],
+        [["b", 6, 90, 2.5, "away", True]],
+    ),
     events.EarlierRowsTaken(),
     events.Standing("abc"),
     events.WorkerJoined("m1-1", "m1"),

@@ -164,9 +164,14 @@ def _committed(said: Fields) -> Committed:
     if "states" in said:
         log, size, given, is_end, seen, *windows = said["states"]
         looks = {int(number): fields.read_bytes(text) for number, text in seen.items()}
-        done = {int(number): WindowsDone(*own) for one in windows for number, own in one.items()}
+        done = {int(number): _read_windows(own) for one in windows for number, own in one.items()}
         values["states"] = StatesDone(log, size, given, is_end=is_end, seen=looks, windows=done)
     return Committed(**values)
+
+
+def _read_windows(said: Sequence[Any]) -> WindowsDone:
+    done = WindowsDone(*said)
+    return done._replace(by_source=tuple((origin, latest) for origin, latest in done.by_source))
 
 
 def _shares(kind: StageKind, said: Sequence[Sequence[int]]) -> list[LaneShare | PlaceRange]:
