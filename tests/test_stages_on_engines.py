@@ -164,7 +164,8 @@ class Moody(Around[FakeEngine]):
     def messages(self) -> list[Message]:
         self.turns += 1
         assert self.turns < MOST_TURNS, "it goes round and round"
-        if self.turns == self._leaves:
+        if self._leaves is not None and self.turns >= self._leaves and len(super().slots()) > 1:
+            self._leaves = None  # who is there alone stays: the others were put aside, as workers ended there by chance
             self.drain("machine 1")
         self._untold += super().messages()
         count = self._chance.choice([0, 1, len(self._untold)])
