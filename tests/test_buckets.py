@@ -22,7 +22,7 @@ import pytest
 from werkzeug.serving import make_server
 
 import muster
-from conftest import MUSTER, Muster, started
+from conftest import MUSTER, Muster, begun, started
 from muster._urls import objects
 from muster.errors import OutputBusyError
 from waiting import until
@@ -359,7 +359,8 @@ def test_of_two_homes_that_write_to_one_output_the_second_is_told_of_the_first(
 ) -> None:
     url = server.put("in.csv", CSV)
     (tmp_path / "hold").touch()
-    with started(tmp_path, "run", "fn.py:held", url, "-o", "s3://bucket/out/", "--workers", "0") as first:
+    holding = ("run", "fn.py:held", url, "-o", "s3://bucket/out/", "--workers", "0")
+    with started(tmp_path, *holding, start=begun) as first:
         until((tmp_path / "began").exists)
         monkeypatch.setenv("MUSTER_HOME", str(tmp_path / "other"))
         command = ("run", "fn.py:three", url, "-o", "s3a://bucket/out//", "--workers", "0")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Muster, started
+from conftest import Muster, begun, started
 from ftp import Ftp, serving
 from waiting import until
 
@@ -70,7 +70,8 @@ def test_a_wrong_password_is_not_told(ftp: Ftp, muster: Muster) -> None:
 
 
 def test_a_file_that_was_written_again_in_the_meantime_is_noticed(ftp: Ftp, tmp_path: Path) -> None:
-    with started(tmp_path, "run", "f.py:wait", url(ftp, "big.csv"), "-o", "o.csv", "--workers", "1") as run:
+    command = ("run", "f.py:wait", url(ftp, "big.csv"), "-o", "o.csv", "--workers", "1")
+    with started(tmp_path, *command, start=begun) as run:
         until((tmp_path / "begun").exists)
         ftp.files["/big.csv"] = (BIG, "20010909014641")
         (tmp_path / "changed").touch()

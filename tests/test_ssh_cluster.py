@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import MUSTER, Ended, Muster, require_hosts, started
+from conftest import MUSTER, Ended, Muster, begun, require_hosts, started
 from hosts import HOME, Host, Hosts, interpreter_in, make_hosts, program
 from journals import kept
 from waiting import until
@@ -155,7 +155,7 @@ def is_busy(muster: Muster, host: Host) -> bool:
 def working(folder: Path) -> "Iterator[subprocess.Popen[str]]":
     """Start a run, and wait until it has kept something."""
     journal = folder / "out.csv.muster" / "journal.jsonl"
-    with started(folder, *COMMAND, "--cluster", "default") as running:
+    with started(folder, *COMMAND, "--cluster", "default", start=begun) as running:
         until(lambda: kept(journal) or running.poll() is not None)
         assert running.poll() is None, running.communicate()
         yield running
@@ -273,7 +273,8 @@ def assert_groups_are_right(folder: Path, hosts: Hosts) -> None:
         "pipeline = groups.map_batches(twice).write_csv('longest.csv')\n"
     )
     journal = folder / "longest.csv.muster" / "journal.jsonl"
-    with started(folder, "run", "code/groups.py", "--cluster", "default", "--json", "--quiet") as running:
+    command = ("run", "code/groups.py", "--cluster", "default", "--json", "--quiet")
+    with started(folder, *command, start=begun) as running:
         until(lambda: kept(journal) or running.poll() is not None)
         hurry(hosts, hosts[0])
         out, err = running.communicate(timeout=SECONDS)

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 
 import muster
 import web
-from conftest import MUSTER, Muster, started
+from conftest import MUSTER, Muster, begun, started
 from machines import living
 from muster import UsageError
 from muster._job import Job, Options
@@ -231,7 +231,8 @@ def test_an_object_that_changes_in_the_middle_of_a_run_is_noticed(
     )
     for name in ("in/a.csv", "in/b.csv"):
         shop.put(name, named(name))
-    with started(tmp_path, "run", "f.py:wait", f"s3://shop/{which}", "-o", "out.csv", "--workers", "1") as muster_run:
+    command = ("run", "f.py:wait", f"s3://shop/{which}", "-o", "out.csv", "--workers", "1")
+    with started(tmp_path, *command, start=begun) as muster_run:
         until((tmp_path / "begun").exists)
         if is_gone:
             fsspec.filesystem("s3").rm_file("shop/in/b.csv")
