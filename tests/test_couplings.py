@@ -67,6 +67,23 @@ def test_a_machine_loads_no_other_command_of_rays_than_the_one_that_starts_it() 
     assert not {"pandas", "ray.serve", "ray.util.state", "ray.dashboard.modules.job.utils"}.intersection(loaded)
 
 
+SENDS = """
+import sys
+from ray._private.serialization import SerializationContext
+from ray._private.worker import global_worker
+from muster._engines.on_ray.couplings import send_only_plain_objects
+
+send_only_plain_objects()
+SerializationContext(global_worker).serialize(b"bytes")
+print(*{"numpy", "pandas", "pyarrow", "pydantic"} & set(sys.modules))
+"""
+
+
+def test_a_driver_loads_no_library_only_to_know_how_its_objects_are_sent() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", SENDS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 def test_the_cause_of_a_death_is_told_without_advice() -> None:
     said = "The actor died.\n  Worker exit detail: killed by  SIGKILL. Some common causes include: (1) memory"
     assert couplings.cause_of(RuntimeError(said)) == "killed by SIGKILL."

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import sys
 import threading
@@ -17,7 +18,7 @@ from muster._urls.addresses import parted
 from muster._words import text_of
 
 from . import hello
-from .couplings import NOT_LET_IN, address_of_this_node, cause_of
+from .couplings import NOT_LET_IN, address_of_this_node, cause_of, send_only_plain_objects
 from .freight import Cargo
 from .numbers import Numbers
 from .peers import READERS, READING
@@ -55,8 +56,10 @@ class Driver:
 
     def __init__(self, reading: "Connection[Any, Any]", writing: "Connection[Any, Any]") -> None:
         """Connect to the cluster that the first message names. Raises what Ray raises."""
+        gc.disable()  # what is imported stays: to look through it for garbage meanwhile takes a tenth of the time
         import ray
 
+        send_only_plain_objects()
         self._ray: Any = ray
         self._reading, self._writing = reading, writing
         address, self._make_engine, self._world = reading.recv()
@@ -68,6 +71,8 @@ class Driver:
             namespace="muster",
             **address_of_this_node(host),
         )
+        gc.freeze()
+        gc.enable()
         self._station: Any = self._ray.remote(concurrency_groups={READING: READERS})(Station)
         self._inbox: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
         self._stations: dict[int, _StationActor] = {}
