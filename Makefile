@@ -169,8 +169,9 @@ bench-memory: install ## run groups and states over four times the memory that t
 bench-many: install ## measure many small files: against pandas, and as objects of a store against fsspec
 	$(BIN)/python benchmarks/many.py $(BENCH)
 
-bench-stream: install ## measure muster send to muster receive, and through a function: rows a second, how long a row takes
+bench-stream: install ## measure muster send to muster receive, through a function, and counts by key: rows a second, how long a row takes
 	$(BIN)/python benchmarks/streaming.py $(BENCH)
+	$(BIN)/python benchmarks/keyed.py
 
 # What does not go with muster's own pinned packages: Daft, and Spark, which needs Java besides.
 .venv-peers/.installed: requirements-peers.lock

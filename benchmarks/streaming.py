@@ -7,7 +7,6 @@ takes until it is acknowledged, which is after it is on disk. Prints markdown.
 import argparse
 import json
 import re
-import resource
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from statistics import median, quantiles
 
 import through
 from _data import DATA, MUSTER, rows
-from through import framed, paced
+from through import framed, paced, used
 
 
 def main() -> None:
@@ -70,12 +69,6 @@ def carried(source: Path, count: int, framing: str) -> tuple[float, float]:
         subprocess.run(["cmp", source, f"{folder}/out.csv"], check=True)  # noqa: S607 (wherever it is)
     print(f"{framing}: {count / seconds:,.0f} rows a second", file=sys.stderr)
     return seconds, used() - before
-
-
-def used() -> float:
-    """Sum the processor's seconds of processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def delayed(rate: int, seconds: float) -> list[float]:

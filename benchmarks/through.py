@@ -7,6 +7,7 @@ is there, as a sender and a receiver of the benchmark's own see it.
 import argparse
 import contextlib
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -72,9 +73,15 @@ def expected(source: Path) -> Path:
     return made(source.with_name(f"through-{source.name}"), write)
 
 
-def carried(source: Path, count: int, receiver: Receiving) -> float:
-    """Send a file through, and compare what came; return seconds."""
-    whole = expected(source)
+def used() -> float:
+    """Sum the processor's seconds of processes that have ended, and of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def carried(source: Path, count: int, receiver: Receiving) -> tuple[float, float]:
+    """Send a file through, and compare what came; return seconds, and those of the processor, of all processes."""
+    whole, before = expected(source), used()
     with tempfile.TemporaryDirectory(dir=DATA) as name:
         folder = Path(name)
         with receiver(name, "length") as (process, port):
@@ -83,10 +90,10 @@ def carried(source: Path, count: int, receiver: Receiving) -> float:
                 to = ["--to", f"127.0.0.1:{own}"]
                 subprocess.run([MUSTER, "send", source, *to], check=True, stdout=subprocess.DEVNULL)
             process.wait()
-            seconds = time.perf_counter() - began
+            seconds, processor = time.perf_counter() - began, used() - before
         subprocess.run(["cmp", whole, folder / "out.csv"], check=True)  # noqa: S607 (wherever it is)
     print(f"through: {count / seconds:,.0f} rows a second", file=sys.stderr)
-    return seconds
+    return seconds, processor
 
 
 def delayed(rate: int, seconds: float, *, workers: int | None = None) -> list[float]:
@@ -164,13 +171,15 @@ def framed(payload: bytes) -> bytes:
 
 def report(source: Path, receiver: Receiving, parsed: argparse.Namespace) -> None:
     """Print what was measured, with the goals."""
-    pace = parsed.rows / median(carried(source, parsed.rows, receiver) for _ in range(parsed.rounds))
+    runs = [carried(source, parsed.rows, receiver) for _ in range(parsed.rounds)]
+    pace, processor = parsed.rows / median(run[0] for run in runs), median(run[1] for run in runs) / parsed.rows * 1e6
     delays = delayed(parsed.rate, parsed.seconds)
     percents = quantiles(delays, n=100)
     met = {True: "met", False: "not met"}
     print(
         f"\n- TCP in, a cheap function, TCP out: {pace:,.0f} rows a second (goal: at least {ROWS_A_SECOND:,};"
-        f" {met[pace >= ROWS_A_SECOND]})\n- at {parsed.rate:,} rows a second, from sender to receiver: p50"
+        f" {met[pace >= ROWS_A_SECOND]}), {processor:.2f} µs of the processor a row in all\n"
+        f"- at {parsed.rate:,} rows a second, from sender to receiver: p50"
         f" {percents[49] * 1e3:.1f} ms, p99 {percents[98] * 1e3:.1f} ms (goal: at most {P99 * 1e3:.0f} ms;"
         f" {met[percents[98] <= P99]}), longest {max(delays) * 1e3:.1f} ms"
     )

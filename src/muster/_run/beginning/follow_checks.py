@@ -57,7 +57,9 @@ def check_can_follow(job: Job, work: WorkFolder) -> None:
 
 def _are_windows(before: Keyed | None, one: Keyed) -> bool:
     """Tell whether groups are those of windows: right before them is what keeps rows until their window is closed."""
-    return before is not None and before.has_state and before.by.window is not None and one.at == before.at + 1
+    if before is None or not before.has_state or before.by.window is None or one.at != before.at + 1:
+        return False
+    return {*before.by.window.columns} <= {*one.by.columns}
 
 
 def _check_is_usual(dialect: Dialect) -> None:
