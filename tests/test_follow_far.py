@@ -120,4 +120,5 @@ def counted(df: pd.DataFrame, states: dict[str, int]) -> pd.DataFrame:
 def windows_of_an_hour() -> muster.Pipeline:
     keyed = muster.follow_csv("in/", every=0, parse_dates=["at"]).group_by("k")
     windows = keyed.window("1h", every="20m", time="at", lateness="10m")
-    return windows.agg(n="count", total=("n", "sum"), first=("n", "first"), last=("n", "last")).write_csv("out/")
+    made = windows.agg(n="count", total=("n", "sum"), first=("n", "first"), last=("n", "last"), mean=("n", "mean"))
+    return made.write_csv("out/")
