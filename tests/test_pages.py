@@ -11,7 +11,7 @@ import pytest
 
 from pages import blocks_of
 from shells import muster_on_path
-from warm import Forked, Warm
+from warm import Warm
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -76,8 +76,7 @@ def read_through(page: Path, folder: Path, program: Path, warm: Warm) -> int:
             "stdout": said,
             "stderr": subprocess.STDOUT,
         }
-        is_same = warm.would_read_the_same(environment)
-        process = Forked(warm, words, **given) if is_same else subprocess.Popen([sys.executable, *words], **given)
+        process = warm.begin(words, **given)
         try:
             return process.wait(300)
         except BaseException:

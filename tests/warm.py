@@ -162,6 +162,12 @@ class Warm:
                 raise
         return process.returncode, out, err
 
+    def begin(self, words: Sequence[str], **given: Any) -> "subprocess.Popen[Any]":  # noqa: ANN401 (as Popen)
+        """Have Python begin with these words, as ``subprocess.Popen`` would: in a fork, where that reads the same."""
+        if self.would_read_the_same(given.get("env") or os.environ):
+            return Forked(self, words, **given)
+        return POPEN([sys.executable, *words], **given)
+
     def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         has_store = any(name.startswith("AWS_") for name in order["environment"])
         with self._one_at_a_time:

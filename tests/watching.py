@@ -6,13 +6,13 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from conftest import WARM
 from muster._job import Result
 from muster._journal import events
 from muster._journal.file import Journal
@@ -253,8 +253,9 @@ def serving(
     call = f"serve({run!r}, {port}, with_parent={with_parent}, token={token!r})"
     script = f"from muster._watch.serving.server import serve; {call}"
     environment = {**os.environ, **({"MUSTER_HOME": str(home)} if home else {})}
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
+    [warm] = WARM
+    with warm.begin(
+        ["-c", script],
         env=environment,
         stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
