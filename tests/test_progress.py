@@ -32,7 +32,13 @@ from muster._progress.actions import (
 )
 from muster._progress.cuts import together
 from muster._progress.progress import Progress
-from muster._progress.queue import FIRST_TASK, LARGEST_TASK, TASK_SECONDS
+from muster._progress.queue import (
+    FIRST_TASK,
+    FIRST_TASK_WITHOUT_CALLS,
+    LARGEST_TASK,
+    LEAST_SECONDS_WITHOUT_CALLS,
+    TASK_SECONDS,
+)
 from muster._progress.schema import by_column, form, united
 from muster._run.history.past import Past
 
@@ -695,8 +701,8 @@ def test_a_row_that_cannot_be_read_is_condemned_alone_from_the_start() -> None:
     assert [(task.condemned, task.rows) for task in tasks if task.last == 11] == [("never closed", 1)]
 
 
-def sizes_of_tasks(*, parts: int, size: int, seconds_a_byte: float) -> list[int]:
-    progress = progress_over(line_of_parts(parts, size=size))
+def sizes_of_tasks(*, parts: int, size: int, seconds_a_byte: float, calls_nothing: bool = False) -> list[int]:
+    progress = progress_over(line_of_parts(parts, size=size), calls_nothing=calls_nothing)
     sizes: list[int] = []
     while not progress.is_done:
         (task,) = submitted(progress.submit(slots(1, 0)))
@@ -718,6 +724,16 @@ def test_tasks_begin_small_then_take_their_time_and_shrink_towards_the_end() -> 
         assert size <= max(left / 4, part)
         left -= size
     assert sizes[-1] <= 2 * part
+
+
+def test_tasks_that_call_nothing_begin_large_and_do_not_shrink_to_what_it_costs_to_begin_one() -> None:
+    part, seconds_a_byte = 16 << 10, 1e-6
+    sizes = sizes_of_tasks(parts=1000, size=part, seconds_a_byte=seconds_a_byte, calls_nothing=True)
+    assert sum(sizes) == 1000 * part
+    assert sizes[0] == FIRST_TASK_WITHOUT_CALLS
+    assert min(sizes[:-1]) > LEAST_SECONDS_WITHOUT_CALLS / seconds_a_byte - part
+    slow = sizes_of_tasks(parts=100, size=part, seconds_a_byte=1e-4, calls_nothing=True)
+    assert set(slow[1:]) == {part}
 
 
 def test_no_task_is_larger_than_the_largest_however_fast_the_function_is() -> None:

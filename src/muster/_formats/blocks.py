@@ -23,7 +23,8 @@ _END: Final = 8
 """Bytes of a number behind a block: its size, and its CRC."""
 
 _OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-
+_READING: Final = pa.ipc.IpcReadOptions(use_threads=False)
+"""To hand a few columns to a thread, and to wait for it, takes longer than to unpack them."""
 
 _BATCH_BYTES: Final = 64 << 10
 """How much is written, and read, together at the least: a column of a batch takes 10 µs, however few rows it has."""
@@ -108,10 +109,10 @@ class StoredSection(NamedTuple):
         first, last = first - before, last - before
         rows, batches = self.said["rows"], self.batches
         begin, end = self.span(first, last)
-        with Path(self.path).open("rb") as file:
+        with open(self.path, "rb") as file:  # noqa: PTH123 (each task opens every block, and pathlib takes as long as this)
             head = _bytes_at(file, self.at, self.offsets[0])
             data = _bytes_at(file, self.at + self.offsets[begin], self.offsets[end] - self.offsets[begin])
-        with pa.ipc.open_stream(pa.BufferReader(head + data)) as stream:
+        with pa.ipc.open_stream(pa.BufferReader(head + data), options=_READING) as stream:
             table = stream.read_all()
         return table.slice(sum(rows[batches[begin] : first]), sum(rows[first:last]))
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from .cells import LONGEST_NUMBER
 from .frames import arrays_of
 from .results import Reply, index_of, owned, reply_of, reply_of_columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _FEW: Final = 1024
 """Up to so many rows, a reply takes longer to make for its columns than for its rows."""
@@ -21,7 +19,7 @@ _MOST_ROWS: Final = 8192
 """So many frames, or rows of frames, wait at most: their columns take several times the memory of their reply."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unmade:
     """The columns of a frame of a few rows, of which no reply is made yet."""
 
@@ -39,21 +37,20 @@ def reply_in_time(result: Any, *, use: str) -> Reply | Unmade:  # noqa: ANN401 (
 
     Both hold copies, as a function may fill the same memory again at its next call. Raises as ``reply_of`` does.
     """
-    import pandas as pd
-
-    if type(result) is not pd.DataFrame or not result.shape[1] or len(result) > _FEW:
+    if type(result) is not pd.DataFrame or len(result) > _FEW or not (names := _plain_names(result.columns)):
         return owned(reply_of(result, use=use))
-    columns, names = arrays_of(result), _plain_names(result.columns)
+    columns = arrays_of(result)
     types = [column.dtype for column in columns]
-    if names is None or not all(map(_is_sure, types)):
+    if not _are_sure(types):
         return owned(reply_of(result, use=use))
     copies = [np.array(column) if isinstance(column.dtype, np.dtype) else column.copy() for column in columns]
+    index = result.index
     return Unmade(
         labels=result.columns,
         columns=copies,
         rows=len(result),
         use=use,
-        index=index_of(result),
+        index="" if index.name is None and index.nlevels == 1 else index_of(result),
         likeness=(names, types),
     )
 
@@ -65,8 +62,6 @@ _last: "tuple[pd.Index[Any], list[Any] | None] | None" = None
 def _plain_names(labels: "pd.Index[Any]") -> list[Any] | None:
     """List the names of columns; ``None`` unless all are text, and each stands once."""
     global _last  # noqa: PLW0603 (a cache of one)
-    import pandas as pd
-
     last = _last
     if last is not None and labels.is_(last[0]):
         return last[1]
@@ -77,10 +72,23 @@ def _plain_names(labels: "pd.Index[Any]") -> list[Any] | None:
     return plain
 
 
+_sure: list[Any] = []
+"""The types of columns that Arrow held last: results of one function are alike."""
+
+
+def _are_sure(types: list[Any]) -> bool:
+    """Tell whether Arrow holds every value that columns of these types may have."""
+    global _sure  # noqa: PLW0603 (a cache of one)
+    if types == _sure:
+        return True
+    if not all(map(_is_sure, types)):
+        return False
+    _sure = types
+    return True
+
+
 def _is_sure(dtype: Any) -> bool:  # noqa: ANN401 (NumPy's or pandas', which have no type in common)
     """Tell whether Arrow holds every value that a column of this type may have, whatever other values are there."""
-    import pandas as pd
-
     if isinstance(dtype, np.dtype):
         return dtype.kind in "biufmM" and dtype.itemsize <= LONGEST_NUMBER and dtype.isnative
     return isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"

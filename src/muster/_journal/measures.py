@@ -125,6 +125,12 @@ class StepSum:
     seconds: float = 0.0
     bins: Counter[int] = field(default_factory=Counter)
 
+    def count_call(self, seconds: float) -> None:
+        """Count a call that took so long."""
+        self.batches += 1
+        self.seconds += seconds
+        self.bins[bin_of(seconds)] += 1
+
     def add(self, other: "StepMeasure | StepSum") -> None:
         """Take in what was done besides."""
         self.rows_in += other.rows_in

@@ -54,6 +54,7 @@ class Progress:
         may_duplicate: bool = False,
         last_number: int = 0,
         lanes_end: bool = False,
+        calls_nothing: bool = False,
     ) -> None:
         """Begin without parts.
 
@@ -65,10 +66,11 @@ class Progress:
         ``most_files``: nor is one of parts of more files. ``may_duplicate``: what is with a worker that loads for
         longer than all the rest takes, another machine does, too. ``last_number``: of the tasks that the engine was
         given before, and may tell of still. ``lanes_end``: each part is a lane, and a step may have something to do at
-        its end.
+        its end. ``calls_nothing``: tasks call nothing of the user's, so each row is known to take little time.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files, groups=groups)
+        self._queue.calls_nothing = calls_nothing
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._retries = Retries(

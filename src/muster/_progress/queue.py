@@ -24,6 +24,14 @@ LARGEST_TASK: Final = 8 << 20
 FIRST_TASK: Final = 32 << 10
 """How large one is while nobody knows how long the function takes."""
 
+FIRST_TASK_WITHOUT_CALLS: Final = 1 << 20
+"""How large one is while nobody knows how long it takes, where nothing of the user's is called: that is little."""
+
+LEAST_SECONDS_WITHOUT_CALLS: Final = 0.05
+"""How long a task takes at least where nothing of the user's is called, while there are parts for it: to begin one, and
+to read what all tasks before it have written, is as much as some milliseconds of such work. Weighed: no worker that is
+done waits for another one longer than that."""
+
 SHORTEST_TASK_SECONDS: Final = 0.2
 """No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
 
@@ -55,8 +63,9 @@ class Queue:
         """How much waits, in bytes (rows for Parquet)."""
         self._volume = volume
         self._in_volume = 0
-        self._first_size = FIRST_TASK / unit_bytes
-        self._largest_size = LARGEST_TASK / unit_bytes
+        self._unit_bytes = unit_bytes
+        self.calls_nothing = False
+        """Whether tasks call nothing of the user's: each row is known to take little time."""
         self._most_files = most_files
         self._groups = groups
         self._waiting: list[tuple[int, int]] = []
@@ -164,6 +173,16 @@ class Queue:
     def _weigh(self, first: int, last: int) -> int:
         return weight_of(self.parts[first]) if last - first == 1 else sum(map(weight_of, self.parts[first:last]))
 
+    @property
+    def _first_size(self) -> float:
+        """Tell how large a task is at most while nobody knows how long one takes."""
+        return (FIRST_TASK_WITHOUT_CALLS if self.calls_nothing else FIRST_TASK) / self._unit_bytes
+
+    @property
+    def _largest_size(self) -> float:
+        """Tell how large any task is at most, but one of a single part."""
+        return LARGEST_TASK / self._unit_bytes
+
     def has_plenty(self) -> bool:
         """Tell whether there is work enough to hand some of it out ahead of time: more than a mean task for each."""
         return self.weight > self._spare_tasks * min(self.paces.mean * self._task_seconds, self._largest_size)
@@ -179,7 +198,8 @@ class Queue:
             return min(self._first_size, share / _SPARE_ROUNDS)
         if not (pace := self.paces.of(machine)):
             return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
-        return min(pace * self._task_seconds, self._largest_size, share * pace / mean)
+        fair = max(share * pace / mean, pace * LEAST_SECONDS_WITHOUT_CALLS if self.calls_nothing else 0.0)
+        return min(pace * self._task_seconds, self._largest_size, fair)
 
     def pieces_of(self, index: int, machine: str) -> int:
         """Tell into how many tasks a part is best cut that was just taken for a machine: several towards the end.

@@ -73,10 +73,10 @@ class Loaded:
         self._find_generators(targets)
         self._generators.begin(*place)
 
-    def sow_group(self, targets: Sequence[Target], place: int) -> None:
-        """Have the random numbers of these begin with what belongs to a group, by its place."""
+    def sower_of_groups(self, targets: Sequence[Target]) -> Callable[[int], None]:
+        """Give what has the random numbers of these begin with what belongs to a group, by its place."""
         self._find_generators(targets)
-        self._generators.begin_group(place)
+        return self._generators.begin_group
 
     def _find_generators(self, targets: Sequence[Target]) -> None:
         if targets is not self._sown and targets != self._sown:
@@ -150,10 +150,13 @@ def sow(targets: Sequence[Target], *place: int) -> None:
         here.sow(targets, *place)
 
 
-def sow_group(targets: Sequence[Target], place: int) -> None:
-    """Have the random numbers of these functions begin with what belongs to the group at a place."""
-    if (here := _here.get(None)) is not None:
-        here.sow_group(targets, place)
+def sower_of_groups(targets: Sequence[Target]) -> Callable[[int], None]:
+    """Give what has the random numbers of these functions begin with what belongs to the group at a place.
+
+    It is called for each group, so what can be found out before is.
+    """
+    here = _here.get(None)
+    return (lambda _: None) if here is None else here.sower_of_groups(targets)
 
 
 def _made(target: Target, finds: Callable[[Target], object]) -> Callable[[Any], object]:

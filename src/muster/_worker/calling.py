@@ -12,7 +12,7 @@ from muster._formats.results import Reply
 from muster._formats.rows import Rows, to_pandas, type_of
 from muster._formats.tables import from_result, put_together
 from muster._formats.unmade import Unmade, made, reply_in_time
-from muster._journal.measures import StepSum, bin_of
+from muster._journal.measures import StepSum
 from muster._model import Briefing
 from muster._process.limit import TimeLimit
 from muster._user_code import loading
@@ -193,6 +193,8 @@ def is_from_outside(error: BaseException, memory: MemoryBlame) -> bool:
 
 def given_back(result: Any) -> Any:  # noqa: ANN401 (frames of three kinds)
     """Take what a function returned, or all that it yields, as one frame. Raises ``NoFrameError`` where it is none."""
+    if type(result) is pd.DataFrame:  # at once: of a group of few rows, each question about it is felt
+        return result
     frame = drained(result)
     frame = _one_of(frame) if isinstance(frame, Yielded) else frame
     check_frame(frame)
@@ -228,10 +230,7 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         """Stop, also where the call raised."""
-        seconds = time.perf_counter() - self._began
-        self._step.batches += 1
-        self._step.seconds += seconds
-        self._step.bins[bin_of(seconds)] += 1
+        self._step.count_call(time.perf_counter() - self._began)
 
 
 def _one_of(frames: Yielded) -> Any:  # noqa: ANN401 (a frame)

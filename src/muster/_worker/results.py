@@ -1,5 +1,6 @@
 """What the function gave for groups, or for rows by their keys, as sections of a block."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -50,9 +51,9 @@ class Results:
     def _make(self) -> None:
         """Make a reply of what waits."""
         if frames := self._waiting.frames:
-            places = [np.full(one.rows, place) for one, place in zip(frames, self._places, strict=True)]
-            self.add_all(self._waiting.made(), np.concatenate(places))
+            rows, places = [one.rows for one in frames], self._places
             self._places = []
+            self.add_all(self._waiting.made(), _of_each_row(places, rows))
 
     def add_all(self, reply: Reply, places: np.ndarray) -> None:
         """Take results in one table, with the place of each row."""
@@ -88,3 +89,10 @@ class Results:
         borders = [*range(0, len(table), step), len(table)]
         ends = [[int(places[lo]), int(places[min(lo + step, len(table)) - 1])] for lo in borders[:-1]]
         return Section(table, borders, {**said, "places": ends})
+
+
+def _of_each_row(places: Sequence[int | np.ndarray], rows: Sequence[int]) -> np.ndarray:
+    """Give the place of each row of some calls that each have one place, or one for each of their rows."""
+    if all(isinstance(place, int) for place in places):
+        return np.repeat(np.array(places, np.int64), rows)
+    return np.concatenate([np.full(count, place) for place, count in zip(places, rows, strict=True)])

@@ -1,5 +1,6 @@
 """Stretches of the rows of a frame, for functions that are called with each of them."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -12,15 +13,15 @@ _WARNS_OF_CHANGES: Final = hasattr(pd.DataFrame, "_is_copy")
 _LARGE: Final = 1024
 """From so many rows on, a stretch is cut alone and not copied: what that takes is little beside a call on them."""
 
-_TOGETHER: Final = 8192
+_TOGETHER: Final = 32_768
 """So many rows are copied at a time, at most, to cut small stretches out of them."""
 
 
 class Slices:
-    """Cuts stretches out of a frame or a Series. Small ones are cut many at a time, in the order in which they stand.
+    """Cuts stretches out of a frame or a Series. Small ones are cut in the order in which they stand, one at a time.
 
     As pandas goes through groups, that takes a third of the time of ``iloc``, which is most of what a call on a few
-    rows costs.
+    rows costs. What is cut is not kept, so that the next stretch finds the memory of the one before in the cache.
     """
 
     def __init__(self, rows: Any, lo: ArrayLike, hi: ArrayLike) -> None:  # noqa: ANN401 (a frame or a Series)
@@ -28,17 +29,21 @@ class Slices:
         self._rows = rows
         self._lo = np.asarray(lo, np.int64)
         self._sizes = np.asarray(hi, np.int64) - self._lo
-        self._first = 0
-        self._cut: list[Any] = []
-        """Stretches from the one of the number ``_first`` on."""
+        self._is_small = ((self._sizes > 0) & (self._sizes < _LARGE)).tolist()
+        self._next = -1
+        """The number of the stretch that is cut next."""
+        self._cut: Iterator[tuple[Any, Any]] = iter(())
 
     def __getitem__(self, number: int) -> Any:  # noqa: ANN401 (likewise)
         """Give the stretch of a number, which a function may change."""
-        if not self._first <= number < self._first + len(self._cut):
-            if not 0 < self._sizes[number] < _LARGE:
-                return self._alone(number)
-            self._cut_from(number)
-        return self._cut[number - self._first]
+        if not self._is_small[number]:
+            return self._alone(number)
+        found = next(self._cut, None) if number == self._next else None
+        if found is None:
+            self._cut = self._from(number)
+            found = next(self._cut)
+        self._next = number + 1
+        return found[1]
 
     def _alone(self, number: int) -> Any:  # noqa: ANN401 (likewise)
         lo = int(self._lo[number])
@@ -47,7 +52,7 @@ class Slices:
             rows._is_copy = None  # noqa: SLF001 (the rows are nobody else's)
         return rows
 
-    def _cut_from(self, first: int) -> None:
+    def _from(self, first: int) -> Iterator[tuple[Any, Any]]:
         """Cut the small stretches from one on, before the next that is large or has no rows."""
         sizes = self._sizes[first : first + _TOGETHER]
         ends = np.cumsum(sizes)
@@ -56,5 +61,4 @@ class Slices:
         numbers = np.repeat(np.arange(count), sizes[:count])
         within = np.arange(len(numbers)) - np.repeat(ends[:count] - sizes[:count], sizes[:count])
         at = self._lo[first + numbers] + within
-        self._first = first
-        self._cut = [rows for _, rows in self._rows.take(at).groupby(numbers, sort=False)]
+        return iter(self._rows.take(at).groupby(numbers, sort=False))

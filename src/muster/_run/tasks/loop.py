@@ -343,6 +343,7 @@ def progress_of(run: Run, stage: Stage, *, workers: int, is_far: bool, last_numb
         may_duplicate=stage.exchange is None
         and not run.work.staging,  # a store would keep the piece of whoever comes second
         last_number=last_number,
+        calls_nothing=stage.calls_nothing,
     )
     if (before := stage.before) is not None:
         progress.expect(stage.schema, bad_rows=before.bad_rows, rows_done=before.rows_in, rows_out=before.rows_out)
@@ -359,6 +360,7 @@ def _progress_of_later(run: Run, stage: Stage, *, workers: int, last_number: int
         same_text=stage.format not in AS_PARQUET,
         last_number=last_number,
         lanes_end=exchange is not None and exchange.has_state and bool(exchange.grouping.columns),
+        calls_nothing=stage.calls_nothing,
     )
     before = stage.before or Totals()
     progress.expect(stage.schema, bad_rows=stage.bad_rows, rows_done=before.rows_in, rows_out=before.rows_out)

@@ -1,12 +1,14 @@
 """Whether there are the columns that a grouping names: of its key, of its measures, and of the times of windows."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from muster._formats.inputs import Inputs
 from muster._formats.lanes import already_there, check_columns, check_key
 from muster._model import Column, Grouping, Measure, Window
 from muster.errors import UsageError
+
+if TYPE_CHECKING:
+    from muster._formats.inputs import Inputs  # workers that answer the questions here do without all that it loads
 
 
 class CheckMeasures(NamedTuple):
@@ -62,13 +64,13 @@ def check_grouping(grouping: Grouping, names: Sequence[str], *, step: str = "") 
         check_columns(measure.columns, names, what=f"to work {measure.output!r} out of", step=step)
 
 
-def check_measures(grouping: Grouping, inputs: Inputs, ask: Callable[[Sequence[Any]], list[Any]]) -> None:
+def check_measures(grouping: Grouping, inputs: "Inputs", ask: Callable[[Sequence[Any]], list[Any]]) -> None:
     """Raise ``DataError`` where a column has no such measure."""
     if grouping.measures and any(part.rows for part in inputs.surveyed):  # else nobody knows what columns hold
         ask([CheckMeasures(grouping.measures, inputs.columns, inputs.agreed)])
 
 
-def check_window(grouping: Grouping, inputs: Inputs, ask: Callable[[Sequence[Any]], list[Any]]) -> None:
+def check_window(grouping: Grouping, inputs: "Inputs", ask: Callable[[Sequence[Any]], list[Any]]) -> None:
     """Raise ``UsageError`` where rows of the input cannot be cut into windows, or grouped by what they have besides."""
     if (window := grouping.window) is None:
         return

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from muster._journal.events import Totals
-from muster._model import Column, Exchange, Outcome, Part, Schema, Target
+from muster._model import Column, Exchange, Outcome, Part, Schema, StageKind, Target
 
 if TYPE_CHECKING:
     from muster._run.telling.estimate import Trial
@@ -81,6 +81,15 @@ class Stage:
     def folder_suffix(self) -> str:
         """Tell the pieces of stages apart, whose tasks have the same numbers."""
         return f"-{self.number}" if self.exchange else ""
+
+    @property
+    def calls_nothing(self) -> bool:
+        """Tell whether nothing of the user's is called: rows are sent to lanes, summed up by name, or put in order."""
+        if self.exchange is None or self.begins:
+            return False
+        by = self.exchange.grouping
+        sums_up = self.exchange.does is StageKind.GROUPING and bool(by.measures) and not by.has_own
+        return sums_up or not self.steps
 
 
 def is_whole(parts: Iterable[Part], outcomes: Iterable[Outcome]) -> bool:

@@ -67,6 +67,7 @@ class OwnCaller(OneStepCaller):
         super().__init__(briefing, memory)
         with TimeLimit(briefing.timeout):
             step: Any = loading.load(self._target)
+        self._sow = loading.sower_of_groups(briefing.steps)
         self._each = [(one, step.own[one.output]) for one in measures]
         self._doing: tuple[Any, str] = (None, "")
         """The aggregation and the function that is called."""
@@ -87,12 +88,12 @@ class OwnCaller(OneStepCaller):
 
     def begin(self, rows: OwnRows, number: int) -> list[Any] | OwnFailure:
         """Make the partials of a stretch of rows."""
-        loading.sow_group(self._briefing.steps, rows.places[number])
+        self._sow(rows.places[number])
         return self._called(self._begun, [each[number] for each in rows.slices])
 
     def value(self, rows: OwnRows, number: int) -> list[Any] | OwnFailure:
         """Give the values of the output of a key whose rows are one stretch."""
-        loading.sow_group(self._briefing.steps, rows.places[number])
+        self._sow(rows.places[number])
         return self._called(self._values_of_rows, [each[number] for each in rows.slices])
 
     def _values_of_rows(self, stretches: list[Any]) -> list[Any]:
