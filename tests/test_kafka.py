@@ -1,6 +1,8 @@
 """Topics of Kafka as sources and sinks, on a real broker that is killed as the stream is."""
 
 import contextlib
+import csv
+import io
 import json
 import random
 import re
@@ -15,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 import muster as muster_
 from conftest import Muster, begun
-from followed import following, joined, kill_a_child, rejects, stopped
+from followed import following, joined, kill_a_child, rejects, rows_out, stopped
 from kafka_broker import LOGIN, KafkaBroker, kafka_broker
 from muster._job import StreamRows
 from muster._model import KEY
@@ -119,6 +121,39 @@ def test_each_message_is_done_once_whatever_is_killed(broker: KafkaBroker, tmp_p
             err = process.communicate(timeout=60)[1]
     found = [json.loads(value) for value in broker.values(to)]
     assert found == [{"n": n, "double": 2 * n} for n in range(rows)], f"seed {seed}: {err}"
+
+
+def test_topics_merged_with_a_file_give_each_message_once_in_the_order_of_its_topic(
+    broker: KafkaBroker, tmp_path: Path
+) -> None:
+    topics, rows = [broker.topic(), broker.topic()], 300
+    sources = [f"muster.follow_kafka({broker.place!r}, {topic!r}, every=0.0)" for topic in topics]
+    (tmp_path / "pipeline.py").write_text(
+        f"import muster\ndef same(df):\n    return df\nfile = muster.follow_csv('in.csv', every=0.0)\n"
+        f"pipeline = {sources[0]}.merge({sources[1]}, file).map_batches(same).write_csv('out/')\n"
+    )
+    (tmp_path / "in.csv").write_text("n,source\n")
+    for sent in range(0, rows, 100):
+        with begun(tmp_path, "run", "pipeline.py", "--workers", "0") as process:
+            for source, topic in enumerate(topics):
+                send(broker, topic, *(b'{"source":"t%d","n":%d}' % (source, n) for n in range(sent, sent + 100)))
+            with (tmp_path / "in.csv").open("a") as file:
+                file.writelines(f"{n},file\n" for n in range(sent, sent + 100))
+            if sent == 0:
+                until(lambda: rows_out(tmp_path) > 0 or process.poll() is not None)
+                assert process.poll() is None, process.communicate()
+                broker.kill()
+                broker.start()
+            if sent < rows - 100:
+                process.kill()
+            else:
+                until(lambda: rows_out(tmp_path) >= 3 * rows or process.poll() is not None)
+                (tmp_path / "out.muster" / "stop").touch()
+            err = process.communicate(timeout=60)[1]
+    found: dict[str, list[int]] = {"t0": [], "t1": [], "file": []}
+    for line in csv.DictReader(io.StringIO(joined(tmp_path))):
+        found[line["source"]].append(int(line["n"]))
+    assert found == {name: [*range(rows)] for name in found}, err
 
 
 def test_messages_that_are_gone_before_they_are_read_are_never_a_silent_gap(broker: KafkaBroker) -> None:
