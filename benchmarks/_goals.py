@@ -16,6 +16,8 @@ MEGABYTE = 1_000_000
 LARGEST_OWN = 200 * MEGABYTE
 FLAT = 1.2
 """What is allowed against the smallest job."""
+A_SECOND = 1_000_000
+"""How many rows a step that keeps states shall get."""
 MEMORY_JOBS = ("memory-1", "memory-4", "large")
 OURS = ("muster", "inline")
 BY_HAND = ("pandas", "pool", "joblib", "dask", "ray")
@@ -85,6 +87,7 @@ def goals(results: Results) -> Iterator[str]:
         *_fastest(jobs),
         *_polars(jobs),
         *_pandas(jobs),
+        *_groups(jobs),
         *_floor(jobs),
         *_classifier(jobs),
         *_start(jobs, results.get("help")),
@@ -119,9 +122,26 @@ def _pandas(jobs: Results) -> Iterator[Goal]:
 
 def _ahead(jobs: Results, name: str, peer: str, asked: float) -> Iterator[Goal]:
     if name in jobs:
-        what = f"{jobs[name]['title']}: {'Polars by hand' if peer == 'polars' else 'pandas'}"
+        what = f"{jobs[name]['title']}: {PEERS[peer].title}"
         comparison = Comparison(what, f"at least {asked:.2f}x", times, "{:.2f}x", lambda found: found >= asked)
         yield from comparison.goal(jobs, name, peer)
+
+
+def _groups(jobs: Results) -> Iterator[Goal]:
+    for name, peer, asked in (
+        ("agg", "polars", 1 / 1.5),
+        ("agg", "dask", 3),
+        ("agg", "pandas", 5),
+        ("groups", "pandas", 1.8),
+        ("groups", "dask", 4),
+    ):
+        yield from _ahead(jobs, name, peer, asked)
+    if "states" in jobs and _is_measured(jobs["states"], "muster"):
+        job = jobs["states"]
+        took = seconds(job, "muster")
+        told = _wrong(job, "muster") or (f"{job['rows'] / took:,.0f}" if took else "not measured")
+        is_met = is_right(job, "muster") and took is not None and job["rows"] / took >= A_SECOND
+        yield Goal(f"{job['title']}: rows a second", f"at least {A_SECOND:,}", told, is_met)
 
 
 def _floor(jobs: Results) -> Iterator[Goal]:

@@ -15,12 +15,14 @@ FUNCTIONS: Mapping[str, Path] = {
     "classify": ROOT / "examples" / "classify.py",
     "sums": HERE / "sums.py",
     "each_group": HERE / "each_group.py",
+    "counts": HERE / "counts.py",
 }
 NUMBERS = (
     "user",
     "amount",
     "total",
     "n",
+    "nth",
     "mean",
     "ID",
     "SKU",
@@ -34,7 +36,7 @@ NUMBERS = (
 )
 """The columns of numbers, of all jobs: none is one of text in another."""
 CHEAP, Y, CLASSIFY = "cheap:cheap", "cheap:y", "classify:classify"
-SUMS, EACH_GROUP = "sums:pipeline", "each_group:pipeline"
+SUMS, EACH_GROUP, COUNTS = "sums:pipeline", "each_group:pipeline", "counts:pipeline"
 TEXT, FORMS, OTHERS = "cheap function, text", "cheap function, formats", "other jobs"
 _ALL = ("muster", "pandas", "pool", "joblib", "dask", "ray", "spark", "daft", "duckdb", "polars")
 _QUOTED = (*_ALL, "dask-one-block", "ray-newlines", "spark-newlines")
@@ -69,7 +71,7 @@ class Job:
     def command(self, name: str, source: Path, output: Path, *, workers: int) -> list[str]:
         peer = PEERS[name]
         if peer.script:
-            script = f"grouped_{name}.py" if self.target in {SUMS, EACH_GROUP} else peer.script
+            script = f"grouped_{name}.py" if self.target in {SUMS, EACH_GROUP, COUNTS} else peer.script
             told = [self.target, source, output, workers, self.dtype, self.chunk_rows, peer.option]
             return [str(peer.python), str(HERE / "peers" / script), *map(str, told)]
         module, _, function = self.target.partition(":")
@@ -108,6 +110,8 @@ JOBS: Sequence[Job] = (
         ("muster", "pandas", "dask", "duckdb", "polars")),
     Job("groups", "a function of each of 100,000 groups", OTHERS, _rows.visits, 2_000_000, EACH_GROUP,
         ("muster", "pandas", "dask")),
+    Job("states", "which of its user's rows a row is", OTHERS, _rows.visits, 2_000_000, COUNTS,
+        ("muster", "pandas", "polars")),
     Job("large", "plain CSV", OTHERS, _data.rows, 10_000_000, timed=("muster", *_FLOORS), sampled=_COMPARED),
     Job("memory-1", "memory 1x", OTHERS, _data.rows, 1_000_000, timed=(), sampled=_COMPARED),
     Job("memory-4", "memory 4x", OTHERS, _data.rows, 4_000_000, timed=(), sampled=_COMPARED),
