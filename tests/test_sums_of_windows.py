@@ -12,6 +12,7 @@ from muster._model import Column, Measure, WindowClock
 from muster._worker.states import TrackedStates
 from muster._worker.windows.gates import GateRows
 from muster._worker.windows.sums_of_streams import SummedWindows
+from muster.errors import DataError
 
 HOUR = 3_600_000_000
 MEASURES = (
@@ -89,3 +90,30 @@ def test_what_waits_is_bounded_by_the_keys_of_open_windows_and_not_by_rows() -> 
         assert sum(map(len, tables)) <= 2 * 20
         assert len(tables) <= 6
     assert closed(own, states)["n"].sum() == 6000
+
+
+def kept(*frames: pd.DataFrame) -> tuple[SummedWindows, TrackedStates]:
+    own, states = gate(), TrackedStates(list)
+    for frame in frames:
+        assert own.keep(rows_of(frame), states)
+    return own, states
+
+
+def frame_of(at: str, *, v: object, k: object = "a", begin: int) -> pd.DataFrame:
+    return pd.DataFrame({"k": [k], "at": pd.to_datetime([at]), "v": [v], "text": ["x"]}, index=[begin])
+
+
+@pytest.mark.parametrize("at", ["2026-01-01 10:30", "2026-01-01 11:30"])
+def test_integers_that_no_float_holds_become_floats_as_in_pandas(at: str) -> None:
+    first, then = frame_of("2026-01-01 10:10", v=2**53 + 1, begin=0), frame_of(at, v=0.5, begin=1)
+    result = closed(*kept(first, then))
+    whole = pd.concat([first, then])
+    by = whole.groupby(whole["at"].dt.floor("h"))["v"]
+    for how in ("min", "max", "first", "last", "nunique"):
+        assert result[how].tolist() == by.agg(how).tolist(), how
+
+
+def test_keys_that_a_float_does_not_tell_apart_stop_the_stream_in_words() -> None:
+    at = "2026-01-01 10:10"
+    with pytest.raises(DataError, match="The key 'k' is int64 .* up to 9007199254740993, and double in others"):
+        kept(frame_of(at, v=1, k=2**53 + 1, begin=0), frame_of(at, v=1, k=0.5, begin=1))

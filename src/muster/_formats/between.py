@@ -50,7 +50,7 @@ def typed(table: pa.Table, said: dict[str, Any], agreed: bytes, *, key: Sequence
     named = pa.table(table.columns, schema=_schema(table.schema, said, rows=len(table)))
     whole = parquet_schema.typed(named, schema, use=BETWEEN)
     for name in key if len(named) else ():  # without rows, it may not even be there
-        _check_same_keys(named.column(name), whole.column(name), name)
+        check_same_keys(named.column(name), whole.column(name), name)
     return whole
 
 
@@ -118,7 +118,7 @@ def _fixed(kind: pa.DataType) -> str:
     return "float64" if pa.types.is_integer(kind) else AS_IS
 
 
-def _check_same_keys(before: pa.ChunkedArray, after: pa.ChunkedArray, name: str) -> None:
+def check_same_keys(before: pa.ChunkedArray, after: pa.ChunkedArray, name: str) -> None:
     """Raise ``DataError`` where integers become floats and so other keys: rows went to lanes by what they were."""
     if pa.types.is_integer(before.type) and pa.types.is_floating(after.type) and not is_exact(before, after.type):
         largest = pc.max(pc.abs(before)).as_py()

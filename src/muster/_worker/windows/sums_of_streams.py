@@ -6,7 +6,7 @@ window has keys; and each row of them is written anew a few times, not with each
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from muster._formats.agreed import AS_IS
+from muster._formats.between import check_same_keys
 from muster._formats.keyed import ROW, places_of
 from muster._formats.rows import to_pandas
 from muster._model import WINDOW_END, WINDOW_START, Column, Grouping, Measure
@@ -127,7 +128,8 @@ class SummedWindows(StreamWindows):
     def _together(self, parts: Sequence[Partials], newest: Partials) -> tuple[MeasurePlan, pa.Table, Codes, pa.Array]:
         """Put stretches behind each other; tell the number of each row's key, and the first row of each key."""
         plan = _plan_of(self._by, newest.columns, newest.agreed)
-        table = pa.concat_tables([one.table for one in parts], promote_options="permissive")
+        key = {str(at): column.name for at, column in enumerate(plan.keys)}
+        table = pa.concat_tables([_as_in(newest, one, key) for one in parts], promote_options="permissive")
         columns = [codes_of(table.column(str(at)), column) for at, column in enumerate(plan.keys)]
         codes, firsts = together(columns)
         return plan, table, codes, pa.array(firsts)
@@ -142,6 +144,26 @@ class SummedWindows(StreamWindows):
         cells = [table.column(str(at)).take(firsts) for at in range(len(plan.keys))]
         made = plan.frame(kinds.frame_of(plan.keys, plan.agreed, cells), plan.together(table, codes, len(firsts)), {})
         return made.set_axis(pd.Index(table.column(ROW).take(firsts).to_numpy()))
+
+
+def _as_in(newest: Partials, one: Partials, key: Mapping[str, str]) -> pa.Table:
+    """Give values the types that they have in the newest stretch, as integers may have become floats since.
+
+    Raises ``DataError`` where they would be other keys then.
+    """
+    kinds, table = newest.table.schema, one.table
+    if table.schema.equals(kinds):
+        return table
+    for at, name in enumerate(table.column_names):
+        cells = table.column(at)
+        kind = kinds.field(name).type if name in kinds.names else cells.type
+        if cells.type != kind:
+            is_float = pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind)
+            own = cells.cast(kind, safe=not is_float)  # pandas takes the nearest float, too
+            if name in key:
+                check_same_keys(cells, own, key[name])
+            table = table.set_column(at, name, own)
+    return table
 
 
 @lru_cache(maxsize=8)  # a few schemas of a stream, as the columns of one may come to have other types
