@@ -136,6 +136,8 @@ def test_what_a_function_drops_and_adds_is_told_beside_what_is_written(tmp_path:
     look.view.standing.rows_out = 90
     assert [told for _, told, _ in look.settled] == ["90 written", "5 rejected", "35 more than came in"]
     assert sum(amount for _, _, amount in look.settled) == look.view.standing.rows_done == 60
+    look.view.job = {"groups": [[0, ["user"], True, True]]}  # whose functions make one row of many
+    assert [told for _, told, _ in look.settled] == ["90 written", "5 rejected"]
 
 
 def test_no_work_is_shown_before_its_worker_was_there(tmp_path: Path) -> None:

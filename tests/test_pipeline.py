@@ -175,7 +175,7 @@ def test_the_result_says_what_the_run_came_to(tmp_path: Path, rows: Path) -> Non
     assert [field.name for field in dataclasses.fields(result)] == [
         *("rows_in", "rows_out", "bad_rows", "parts", "resumed_parts", "workers", "machines"),
         *("seconds", "rows_per_second", "output", "rejects", "cost", "rows_before", "estimate", "unchanged"),
-        *("skipped", "stages", "epochs", "warnings", "remedy"),
+        *("skipped", "stages", "epochs", "warnings", "remedy", "has_groups"),
     ]
     assert (result.rows_in, result.rows_out, result.bad_rows, result.parts) == (10, 5, 1, 1)
     assert (result.resumed_parts, result.workers, result.machines, result.cost) == (0, 0, 1, 0.0)

@@ -115,5 +115,5 @@ def test_integers_that_no_float_holds_become_floats_as_in_pandas(at: str) -> Non
 
 def test_keys_that_a_float_does_not_tell_apart_stop_the_stream_in_words() -> None:
     at = "2026-01-01 10:10"
-    with pytest.raises(DataError, match="The key 'k' is int64 .* up to 9007199254740993, and double in others"):
+    with pytest.raises(DataError, match=r"The key 'k' is int64 .* up to 9007199254740993, and double in others"):
         kept(frame_of(at, v=1, k=2**53 + 1, begin=0), frame_of(at, v=1, k=0.5, begin=1))

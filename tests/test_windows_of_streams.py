@@ -161,7 +161,7 @@ LATE = (
 def test_a_row_that_is_late_is_counted_and_goes_where_it_was_said(tmp_path: Path, muster: Muster, late: str) -> None:
     written(tmp_path, f"'1h', time='at', late='{late}'", "agg(n='count', total=('n', 'sum'))")
     said = in_turn(tmp_path, *LATE, "c,2026-01-01 14:00:00,5\n")
-    assert "1 row came too late for their windows" in said
+    assert "1 row came too late for its windows" in said
     (run,) = json.loads(muster("runs", "--json").out)
     assert "windows up to 2026-01-01 14:00:00 are closed, 1 row came too late" in muster("status", run["run"]).out
     noon = "a,2026-01-01 12:00:00,2026-01-01 13:00:00,"
@@ -185,8 +185,9 @@ def test_what_is_open_waits_through_a_stop_and_closes_with_what_comes_then(tmp_p
     assert manifest(tmp_path) == []
     in_turn(tmp_path, "a,2026-01-01 10:50:00,1\nb,2026-01-01 11:09:59,1\n")
     assert manifest(tmp_path) == []
-    in_turn(tmp_path, "b,2026-01-01 11:10:00,1\n")
+    said = in_turn(tmp_path, "b,2026-01-01 11:10:00,1\n")
     assert joined(tmp_path) == "k,window_start,window_end,n\na,2026-01-01 10:00:00,2026-01-01 11:00:00,2\n"
+    assert "dropped by the function" not in said  # rows that are counted are not lost
 
 
 def test_a_row_from_the_future_makes_no_other_late(tmp_path: Path) -> None:
@@ -388,8 +389,18 @@ def test_what_has_changed_of_groups_and_windows_is_told_as_it_was_typed(tmp_path
             "group_by('k')",
             "are window('90m', every='30m', time='at')",
         ),
-        ("'1h', time='at'", "agg(n=('n', 'sum'))", "group_by('k')", "are group_by('k') with n=('n', 'sum') now"),
-        ("'1h', time='at'", "agg(n='count')", "group_by(['k', 'at'])", "are group_by(['k', 'at']) with n='count' now"),
+        (
+            "'1h', time='at'",
+            "agg(sort=True, n=('n', 'sum'))",
+            "group_by('k')",
+            "n='count', and are group_by('k').window(...) with sort=True, n=('n', 'sum') now",
+        ),
+        (
+            "'1h', time='at'",
+            "agg(n='count')",
+            "group_by(['k', 'at'], dropna=False)",
+            "are group_by(['k', 'at'], dropna=False).window(...) with n='count' now",
+        ),
     ):
         written(tmp_path, window, made, key=key)
         refused = muster("run", "pipeline.py", "--workers", "0")

@@ -72,6 +72,8 @@ class Result:
     """Why the results may be wrong, where something tells of it: the function seems not to be row-wise."""
     remedy: Remedy | None = None
     """What is to be done about bad rows: whether ``muster retry`` does them, and what it has to be given."""
+    has_groups: bool = False
+    """Rows came by their keys, in groups or with states, where a function may make one row of many."""
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> "Result":
@@ -84,6 +86,7 @@ class Result:
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON. Fields that matter for some runs only are left out of the others."""
         said_of_some = {"rows_before", "estimate", "unchanged", "skipped", "stages", "epochs", "warnings", "remedy"}
+        said_of_some |= {"has_groups"}
         said = {**asdict(self), "stages": [one._asdict() for one in self.stages]}
         said["remedy"] = self.remedy and self.remedy.as_fields()
         return {name: value for name, value in said.items() if value or name not in said_of_some}
@@ -94,9 +97,7 @@ class Result:
 
         Of groups and states that is not known: their functions make one row of many.
         """
-        if self.stages:
-            return 0
-        return max(0, self.rows_in - self.rows_out - self.bad_rows)
+        return 0 if self.has_groups else max(0, self.rows_in - self.rows_out - self.bad_rows)
 
     def rejects_frame(self) -> "pd.DataFrame":
         """Read the rejects into a DataFrame: a row each, empty where there are none.

@@ -90,6 +90,7 @@ class Commit:
             stages=tuple(self.phase.stages_done),
             warnings=(*run.warnings, *remarks),
             remedy=self._remedy() if sums["bad_rows"] else None,
+            has_groups=bool(run.job.exchanges),
         )
 
     def _remedy(self) -> Remedy:

@@ -26,17 +26,38 @@ _UNITS: Final = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 
 
 def groups_said(said: Sequence[Sequence[Any]] | None) -> str:
     """Say by what rows are grouped, from what the journal keeps of it."""
-    return ", then ".join(map(_group, said or ())) or "not grouped"
+    each, told = [*(said or ())], list[str]()
+    for at, one in enumerate(each):
+        if at and _only_sorts(one, each[at - 1]):
+            told[-1] = _group(each[at - 1], is_sorted=True)
+        else:
+            told.append(_group(one))
+    return ", then ".join(told) or "not grouped"
 
 
-def _group(said: Sequence[Any]) -> str:
+def _measures(said: Sequence[Any]) -> list[Sequence[Any]]:
+    return [one for each in said[4:] if isinstance(each, list) for one in each]
+
+
+def _keeps_sums(said: Sequence[Any]) -> bool:
+    """Tell whether it is of windows of a stream of which sums are kept: what a window has is worked out at once."""
+    return "state" in said and bool(_measures(said))
+
+
+def _only_sorts(said: Sequence[Any], before: Sequence[Any]) -> bool:
+    """Tell whether it puts in order what the windows ``before`` it have: the user has typed ``sort=True`` there."""
+    outputs = [one[0] for one in _measures(before)]
+    return _keeps_sums(before) and [(one[1], [*one[2]]) for one in _measures(said)] == [("first", [o]) for o in outputs]
+
+
+def _group(said: Sequence[Any], *, is_sorted: bool = False) -> str:
     _, columns, is_scalar, dropna, *rest = said
     names = [name.removesuffix("()") for name in columns if name not in _OF_WINDOWS]
-    is_cut = len(names) < len(columns)
+    is_cut = len(names) < len(columns) or _keeps_sums(said)
     key = repr(names[0]) if len(names) == 1 and (is_scalar or is_cut) else repr(names) if names else "None"
-    is_of_states = "state" in rest and not dropna
+    is_of_states = "state" in rest and not dropna and not is_cut
     call = f"key_by({key})" if is_of_states else f"group_by({key}{', dropna=False' * (not dropna and bool(names))})"
-    asked = ["sort=True"] * (True in rest) + [_measure(one) for each in rest if isinstance(each, list) for one in each]
+    asked = ["sort=True"] * (is_sorted or True in rest) + [*map(_measure, _measures(said))]
     return call + ".window(...)" * is_cut + (f" with {', '.join(asked)}" if asked else "")
 
 

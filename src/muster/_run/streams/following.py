@@ -377,7 +377,8 @@ class _Flow:
         for text in (*self._source.remarks(at_the_end=True), *self._sinks.remarks(at_the_end=True)):
             self._teller.note(text)
         if late := self._epochs.late_rows:
-            self._teller.note(f"{plural(late, 'row')} came too late for their windows, since the stream began")
+            whose = "its" if late == 1 else "their"
+            self._teller.note(f"{plural(late, 'row')} came too late for {whose} windows, since the stream began")
         if skipped := self._source.behind().skipped:
             self._teller.note(f"{plural(skipped, 'row')} skipped since the stream began: gone before they were read")
         run, totals, before = self._run, self._epochs.past.totals, self._began_with
@@ -402,4 +403,5 @@ class _Flow:
             rows_before=before.rows_in,
             epochs=totals.epochs,
             warnings=run.warnings,
+            has_groups=bool(run.job.exchanges),
         )

@@ -153,13 +153,14 @@ class Moment:
 
     @property
     def dropped(self) -> int | None:
-        """Tell how many rows the function left out, less those it added; ``None`` where nobody told what is written."""
-        view = self.view
-        return (
-            None
-            if view.standing.rows_out is None
-            else view.standing.rows_done - view.standing.rows_out - view.standing.bad_rows
-        )
+        """Tell how many rows the function left out, less those it added.
+
+        ``None`` where nobody told what is written, and of groups and states, whose functions make one row of many.
+        """
+        rows = self.view.standing
+        if rows.rows_out is None or self.view.job.get("groups"):
+            return None
+        return rows.rows_done - rows.rows_out - rows.bad_rows
 
     @property
     def there(self) -> int:
@@ -249,13 +250,12 @@ class Moment:
     def settled(self) -> list[tuple[str, str, float]]:
         """Say what became of the rows that are done: a kind, in words, and how many."""
         rows, dropped = self.standing, self.dropped
-        if dropped is None or rows.rows_out is None or not rows.rows_done:
+        if rows.rows_out is None or not rows.rows_done:
             return []
-        less = f"{dropped:,} dropped by the function" if dropped >= 0 else f"{-dropped:,} more than came in"
         return [
             ("written", f"{rows.rows_out:,} written", min(rows.rows_out, rows.rows_done - rows.bad_rows)),
             ("rejected", f"{rows.bad_rows:,} rejected", rows.bad_rows),
-            *([("dropped", less, max(dropped, 0))] if dropped else []),
+            *([("dropped", _left_out(dropped), max(dropped, 0))] if dropped else []),
         ]
 
     @property
@@ -267,3 +267,7 @@ class Moment:
     def is_one_computer(self) -> bool:
         """Tell whether its machines are all on the computer that it was started on."""
         return len(self.machines) > 1 and bool(self.view.attempts) and self.view.attempts[-1].is_one_computer
+
+
+def _left_out(rows: int) -> str:
+    return f"{rows:,} dropped by the function" if rows >= 0 else f"{-rows:,} more than came in"
