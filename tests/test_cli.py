@@ -69,7 +69,7 @@ def test_json_is_the_last_line_of_standard_output_and_progress_goes_to_standard_
     assert ended.code == 4
     assert list(ended.json) == [
         *("rows_in", "rows_out", "bad_rows", "parts", "resumed_parts", "workers", "machines", "seconds"),
-        *("rows_per_second", "output", "rejects", "cost"),
+        *("rows_per_second", "output", "rejects", "cost", "remedy"),
     ]
     assert len(ended.out.splitlines()) == 1
     assert ended.json["rows_in"] == 1000
