@@ -281,6 +281,9 @@ def test_what_a_stream_cannot_have_is_refused_in_words(tmp_path: Path, muster: M
 def test_fresh_removes_the_parts_and_begins_anew_and_a_lost_work_folder_is_told(tmp_path: Path, muster: Muster) -> None:
     written(tmp_path)
     assert follow_in_turn(tmp_path, "n,text\n1,x\n", "13,y\n2,z\n")[0] == 4
+    written(tmp_path, inputs="more/")
+    assert "what the stream reads was 'in/', and is 'more/' now" in muster("run", "pipeline.py").err
+    written(tmp_path)
     shutil.rmtree(tmp_path / "out.muster")
     refused = muster("run", "pipeline.py")
     assert refused.code == 2

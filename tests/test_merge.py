@@ -58,8 +58,8 @@ def test_two_sets_of_files_are_followed_as_one_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        (lambda: muster.read_csv("b.csv", sep=";"), "delimiter of the one"),
-        (lambda: muster.read_json("b.jsonl"), "formats of the one"),
+        (lambda: muster.read_csv("b.csv", sep=";"), "the pipelines differ in sep, and"),
+        (lambda: muster.read_json("b.jsonl"), "the pipelines differ in formats, and"),
         (lambda: muster.read_csv("b.csv").map_batches(len), "before any function"),
         (lambda: muster.follow_csv("b.csv"), "the one has an end"),
         (lambda: "b.csv", "is no pipeline"),

@@ -294,7 +294,7 @@ def test_a_sender_or_a_file_with_other_columns_is_told_those_of_both(tmp_path: P
         ),
         ("listen_tcp('1', decode='json')", "follow_csv('in/')", "Give all of them the same decode="),
         ("listen_tcp('1', decode=str)", "listen_tcp('2', decode=int)", "Give all of them the same decode="),
-        ("listen_tcp('1', sep=';')", "follow_csv('in/')", "delimiter of the one"),
+        ("listen_tcp('1', sep=';')", "follow_csv('in/')", "the pipelines differ in sep, and"),
         ("listen_tcp('1')", "read_csv('in/')", "the one has an end"),
         ("listen_tcp('1')", "follow_csv('in/').map_batches(len)", "before any function"),
     ],

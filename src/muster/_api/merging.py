@@ -47,8 +47,8 @@ def _both(first: P, other: P) -> P:
     options = _options(one)
     if differing := sorted(_differing(options, _options(two))):
         raise UsageError(
-            f"merge(): {', '.join(differing)} of the one are not those of the other, and a run reads all files in one"
-            " way. Give both the same; or bring the files into one form first."
+            f"merge(): the pipelines differ in {', '.join(differing)}, and a run reads all rows in one way. Give both"
+            " the same; or bring the files into one form first."
         )
     if follow is not None:
         _check_columns(follow, options)
@@ -116,12 +116,17 @@ def _check_columns(follow: Follow, options: Options) -> None:
 
 def _differing(one: Options, two: Options) -> Iterator[str]:
     """Name what is set otherwise, by what users call it."""
+    if one.input_format != two.input_format:  # of which each has its own options
+        yield "formats"
+        return
     yield from _unlike(one.dialect, two.dialect)
     yield from _unlike(one.reading, two.reading)
-    yield from {*_unlike(one, two)} - {"dialect", "reading", "input_format"}
-    if one.input_format != two.input_format:
-        yield "formats"
+    yield from {*_unlike(one, two)} - {"dialect", "reading"}
 
 
 def _unlike(one: Any, two: Any) -> Iterator[str]:  # noqa: ANN401 (dataclasses of one kind)
-    return (part.name for part in dataclasses.fields(one) if getattr(one, part.name) != getattr(two, part.name))
+    names = (part.name for part in dataclasses.fields(one) if getattr(one, part.name) != getattr(two, part.name))
+    return (_CALLED.get(name, name) for name in names)
+
+
+_CALLED: Final = {"delimiter": "sep", "quote": "quotechar"}

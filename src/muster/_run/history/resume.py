@@ -182,6 +182,9 @@ def _difference(what: str, before: Fields, now: Fields) -> Iterator[str]:
     if what == "groups":
         yield f"the groups were {groups_said(was)}, and are {groups_said(value)} now"
         return
+    if what == "follows":
+        yield f"what the stream reads was {_said(was)}, and is {_said(value)} now"
+        return
     if what == "steps":
         many = len(was or ()) > 1 or len(value) > 1
         whose = "functions were" if many else "function was"
