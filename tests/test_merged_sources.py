@@ -280,13 +280,19 @@ def test_a_sender_or_a_file_with_other_columns_is_told_those_of_both(tmp_path: P
     [
         ("listen_tcp('8888')", "listen_tcp('127.0.0.1:8888')", "are among those of listen_tcp('8888') already"),
         ("follow_redis('redis://h', 'a')", "follow_redis('redis://h', 'a')", "are among those of follow_redis("),
+        ("follow_redis('redis://h', 'a')", "follow_redis('redis://me@H:6379/0', 'a')", "are among those of follow_"),
         ("follow_kafka('h:1', 'a')", "follow_kafka('h:1', 'a')", "are among those of follow_kafka("),
         (
             "read_from(lines)",
             "read_from(lines)",
             "Tell two sources of one class apart by name=",
         ),
-        ("read_from(lines, name='a')", "read_from(lines, name='b')", "are among those of read_from(a) already"),
+        (
+            "read_from(lines, name='a')",
+            "read_from(lines, name='b')",
+            "are among those of read_from(a) already. Leave one out.",
+        ),
+        ("read_from(lines, name='a b')", "read_from(others, name='a-b')", "would wait in one folder"),
         (
             "listen_tcp('1', columns=['a', 'b'])",
             "follow_redis('redis://h', 'a', columns=['b', 'c'])",
@@ -300,7 +306,7 @@ def test_a_sender_or_a_file_with_other_columns_is_told_those_of_both(tmp_path: P
     ],
 )
 def test_sources_that_do_not_go_together_are_refused(one: str, two: str, why: str) -> None:
-    known = {"muster": the_module, "lines": own_ends.LinesOfFile("x")}
+    known = {"muster": the_module, "lines": own_ends.LinesOfFile("x"), "others": own_ends.LinesOfFile("y")}
     with pytest.raises(the_module.UsageError) as refused:
         eval(f"muster.{one}.merge(muster.{two})", known)  # noqa: S307 (of this test)
     assert why in str(refused.value)

@@ -14,6 +14,7 @@ import pytest
 import muster as muster_
 from conftest import Muster, begun
 from followed import following, joined, kill_a_child, rejects, rows_out, stopped
+from muster._streams.redis_client import Place
 from muster._streams.redis_sink import RedisSink
 from muster._streams.redis_source import RedisSource
 from muster._streams.rows_of_fields import RowsWanted
@@ -227,6 +228,17 @@ def test_two_streams_add_to_one_and_a_late_transaction_of_a_dead_process_counts_
         sink.commit(1)
     [(_, fields)] = server.client.xrange("bytes")  # type: ignore[misc]  # its types are those of both clients
     assert fields == {b"payload": b"\0\xff\n"}
+
+
+def test_a_server_and_its_database_have_one_name_however_they_are_spelled() -> None:
+    def names(*urls: str) -> set[str]:
+        return {Place(url, "in", call="follow_redis").name for url in urls}
+
+    assert names("redis://h", "redis://H:6379/", "redis://h/0", "redis://me:pw@h?db=0") == {"redis://h in"}
+    assert names("redis://h:1/10", "redis://h:1/?db=10", "redis://h:1/3?db=10") == {"redis://h:1/10 in"}
+    assert names("unix:///s", "unix://me@/s?db=0") == {"unix:///s in"}
+    assert names("unix:///s?db=1") == {"unix:///s/1 in"}
+    assert names("rediss://[::1]:6379/2") == {"rediss://[::1]/2 in"}
 
 
 def test_what_cannot_be_is_said_in_words_without_a_password(

@@ -100,9 +100,15 @@ def _check_are_two(one: ListenTcp | ReadFrom, two: ListenTcp | ReadFrom) -> None
 
         is_one = endpoint_of(one) == endpoint_of(two)
     elif isinstance(one, ReadFrom) and isinstance(two, ReadFrom):
-        is_one = one.source is two.source or in_files(one.name) == in_files(two.name)
+        is_one = is_one or one.source is two.source
+        if not is_one and in_files(one.name) == in_files(two.name):
+            raise UsageError(
+                f"merge(): what comes from {one.name!r} and {two.name!r} would wait in one folder: these names differ"
+                " in signs alone that no file has. Give one of them another name=."
+            )
     if is_one:
-        how = " Tell two sources of one class apart by name=." if two.call.startswith("read_from(") else ""
+        is_unnamed = two.call.startswith("read_from(") and one.name == two.name
+        how = " Tell two sources of one class apart by name=." if is_unnamed else ""
         raise UsageError(f"merge(): the rows of {two.call} are among those of {one.call} already. Leave one out.{how}")
 
 

@@ -5,7 +5,7 @@ import importlib.util
 import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from muster._private.secrets import hide, shown
 from muster._words import bare, text_of
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
+_PORT: Final = 6379
+"""Where a server listens unless it is told otherwise."""
 _ANSWERS_WITHIN: Final = 30.0
 """Seconds: a transaction of 64 MB takes a second or two."""
 _CONNECTS_WITHIN: Final = 5.0
@@ -43,8 +45,7 @@ class Place:
         self.key = key
         self.call = call
         self._url = url
-        host = parts.netloc.rpartition("@")[2]
-        self.name = f"{parts.scheme}://{host}{parts.path} {key}"
+        self.name = f"{_server(parts)} {key}"
         """What it is called wherever it is named: no login is part of it, and no option."""
         self._has_answered = False
 
@@ -128,6 +129,15 @@ class Place:
             else ("+ping +watch +unwatch +multi +exec +type +xadd +hget +hset")
         )
         return f"{keys} {commands}"
+
+
+def _server(parts: SplitResult) -> str:
+    """Name a server and its database: the same one in the same way, however it is spelled."""
+    is_socket = parts.scheme == "unix"
+    host = parts.netloc.rpartition("@")[2].lower().removesuffix(f":{_PORT}")
+    database = parse_qs(parts.query).get("db", [""])[0] or ("" if is_socket else unquote(parts.path).replace("/", ""))
+    path = parts.path if is_socket else ""
+    return f"{parts.scheme}://{host}{path}" + (f"/{database}" if database.strip("0") else "")
 
 
 def numbers_key(key: str) -> str:
