@@ -24,6 +24,11 @@ _REJECT_HEADS: Final = ("file", "row", "raw", "error")
 _MOST_MACHINES: Final = 16
 """As many lines as a screen shows beside the rest."""
 
+_SAID_OF_SOME: Final = frozenset(
+    ("rows_before", "estimate", "unchanged", "skipped", "stages", "epochs", "warnings", "remedy", "has_groups")
+)
+"""Fields that are left out where they are empty."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Result:
@@ -85,11 +90,9 @@ class Result:
 
     def as_fields(self) -> dict[str, Any]:
         """Write it as an object of JSON. Fields that matter for some runs only are left out of the others."""
-        said_of_some = {"rows_before", "estimate", "unchanged", "skipped", "stages", "epochs", "warnings", "remedy"}
-        said_of_some |= {"has_groups"}
         said = {**asdict(self), "stages": [one._asdict() for one in self.stages]}
         said["remedy"] = self.remedy and self.remedy.as_fields()
-        return {name: value for name, value in said.items() if value or name not in said_of_some}
+        return {name: value for name, value in said.items() if value or name not in _SAID_OF_SOME}
 
     @property
     def dropped(self) -> int:
