@@ -195,10 +195,12 @@ class Observe:
         return self._seen(b"".join(stretches)) or add_up([self._seen(data) for data in stretches])
 
     def _seen(self, data: bytes) -> dict[str, frozenset[str]]:
-        from . import csv, jsonl
-
         if self.format == "jsonl":
+            from . import jsonl
+
             return jsonl.observe(data, encoding=self.dialect.encoding)
+        from . import csv
+
         return csv.observe(
             data, order=self.order, dialect=self.dialect, reading=self.reading, used=self.used, dates=dict(self.dates)
         )
