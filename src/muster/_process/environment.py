@@ -1,7 +1,9 @@
 """The environment of every worker, wherever it is: the one place that says which variables that has, and why."""
 
+import contextlib
+import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 SINGLE_THREADED: Final = {
@@ -12,6 +14,8 @@ SINGLE_THREADED: Final = {
 }
 """A worker has one core, so its libraries need one thread. The zygote must start no threads at all, or forking it would
 not be safe: so these values are forced while it imports. The user's own values are restored in each worker."""
+
+_SPINNING: Final = "OPENBLAS_THREAD_TIMEOUT"
 
 WORKER: Final = "MUSTER_WORKER"
 """The variable that numbers a worker among those of all machines, from 0."""
@@ -39,6 +43,22 @@ def of_zygote(user: Mapping[str, str]) -> dict[str, str]:
 def given_back(user: Mapping[str, str]) -> dict[str, str]:
     """List what the user has set of that which was forced on the zygote: workers get it once they are forked."""
     return {name: user[name] for name in SINGLE_THREADED if name in user}
+
+
+@contextlib.contextmanager
+def threads_that_sleep() -> Iterator[None]:
+    """Have the threads that NumPy starts where it is loaded meanwhile, one a core, sleep while there is nothing to do.
+
+    Else they spin for a tenth of a second, on the cores on which workers load.
+    """
+    if _SPINNING in os.environ:
+        yield
+        return
+    os.environ[_SPINNING] = "4"  # the least: 2 to the power of 4 cycles
+    try:
+        yield
+    finally:
+        del os.environ[_SPINNING]
 
 
 def elsewhere(machine: Mapping[str, str], user: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from muster._engines.base import Done, Engine, Failed, Lost, Message, UnreadError, wait
 from muster._model import Slots
+from muster._process.environment import threads_that_sleep
 from muster._progress.openings import Openings
 from muster._progress.suspects import Setback
 from muster._user_code.questions import Build, Describe
@@ -69,7 +70,8 @@ class Asker:
             if any(slots.idle for slots in self._engine.slots().values()):
                 return
             try:
-                self._known[request] = request.answer()
+                with threads_that_sleep():
+                    self._known[request] = request.answer()
             except Exception as error:
                 if not may_pass(error):
                     raise
