@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster._engines.on_ray.keeping import KeptFiles, Needing, NotReadThereError, Peer, Slice
-from muster._formats.blocks import INDEX, PLACE, Section, each_section, packed, sections_of
+from muster._formats.blocks import INDEX, PLACE, Section, as_block, each_section, sections_of
 from muster._formats.excerpts import SectionEnd, check, end_of, ends_of, of_lanes, of_places
 from muster._formats.ranks import Ranks
 from muster._model import NO_FILE, Block, Exchange, Grouping, PlaceRange, StageKind, Task
@@ -31,7 +31,7 @@ def blocks(draw: st.DrawFn) -> list[bytes]:
         texts = [f"{block}:{row}".ljust(width) for row in range(borders[-1])]
         column = pa.array(texts, pa.string())
         table = pa.table({"t": column.dictionary_encode() if draw(st.booleans()) else column})
-        made.append(b"".join(packed([Section(table, borders, {"bytes": table.nbytes, "of": block})])))
+        made.append(b"".join(as_block([Section(table, borders, {"bytes": table.nbytes, "of": block})])))
     return made
 
 
@@ -102,7 +102,7 @@ def results(chance: Random, places: list[int], ranks: Ranks) -> list[bytes]:
             said = {"schema": [["t"], [["text"]]], "places": ends}
             sections.append(Section(pa.table({"0": column, PLACE: pa.array(own, pa.int64())}), borders, said))
         sections.append(Section(pa.table({PLACE: [7], "rows": [1]}), [0, 1], {INDEX: True}))
-        made.append(b"".join(packed(sections)))
+        made.append(b"".join(as_block(sections)))
     return made
 
 
@@ -117,7 +117,7 @@ def test_results_that_are_put_together_of_other_machines_are_those_of_the_blocks
     places = chance.sample(range(100), chance.randint(1, 8))
     if is_sorted := chance.random() < 1 / 2:
         ranks = Ranks(np.array(sorted(places)), np.array(chance.sample(range(len(places)), len(places))))
-        (place / "ranks").write_bytes(b"".join(packed([ranks.section()])))
+        (place / "ranks").write_bytes(b"".join(as_block([ranks.section()])))
     lo, hi = sorted(ranks.of(np.array(chance.choices(places, k=2))).tolist())
     kept, ends = kept_in(place / "0", 0), list[str]()
     for at, block in enumerate(results(chance, places, ranks)):

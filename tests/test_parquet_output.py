@@ -30,7 +30,7 @@ from muster._formats.results import reply_of
 from muster._formats.sources import find_sources
 from muster._formats.unseal import Cut, Unseal
 from muster._job import Options
-from muster._model import Briefing, Outcome, Target, Task
+from muster._model import Briefing, Exchange, Grouping, Outcome, Target, Task
 from muster._output.build import OutputBuilder
 from muster._output.folder import WorkFolder
 from muster._output.row_groups import RowGroups
@@ -348,14 +348,20 @@ def test_the_schema_of_a_piece_in_a_store_is_read_there(write: Callable[[pa.Tabl
     assert parquet_pieces.own_schema(url) == bytes(table.schema.remove_metadata().serialize().to_pybytes())
 
 
-def pieces_of(folder: Path, *, plain_bytes: int) -> list[bytes]:
+def pieces_of(folder: Path, *, plain_bytes: int, exchange: Exchange | None = None) -> list[bytes]:
     """Have a worker do four tasks, each of 500 rows that compress well, and read what it wrote."""
     source = folder / "in.parquet"
     pd.DataFrame({"x": range(2_000)}).to_parquet(source, row_group_size=500)
     (folder / "f.py").write_text("def long(df):\n    return df.assign(y='a' * 100)\n")
-    steps = (Target("file", str(folder / "f.py"), "long"),)
-    sources = find_sources([str(source)])
-    briefing = Briefing(sources, Dialect(), steps, "parquet", str(folder / "0"), plain_bytes=plain_bytes)
+    briefing = Briefing(
+        find_sources([str(source)]),
+        Dialect(),
+        (Target("file", str(folder / "f.py"), "long"),),
+        "parquet",
+        str(folder / "0"),
+        plain_bytes=plain_bytes,
+        exchange=exchange,
+    )
     edges = [(at, at + 500) for at in range(0, 2_000, 500)]
     tasks = [Task(lo, lo, hi, 0, lo, hi, lo, 500, lo, hi) for lo, hi in edges]
     worker = TaskBody()
@@ -367,9 +373,15 @@ def pieces_of(folder: Path, *, plain_bytes: int) -> list[bytes]:
     return [(folder / one.output.name).read_bytes() for one in outcomes if isinstance(one, Outcome) and one.output]
 
 
-def test_a_worker_compresses_pieces_when_it_has_written_as_much_as_may_lie_plainly(tmp_path: Path) -> None:
-    sizes = [[len(data) for data in pieces_of(tmp_path, plain_bytes=plain)] for plain in (0, 1, 100_000, 10**9)]
-    assert [[size < 25_000 for size in own] for own in sizes] == [
+@pytest.mark.parametrize("exchange", [None, Exchange(Grouping(("y",)))], ids=["output", "another stage"])
+def test_a_worker_packs_what_it_writes_when_it_has_written_as_much_as_may_lie_plainly(
+    tmp_path: Path, exchange: Exchange | None
+) -> None:
+    sizes = [
+        [len(data) for data in pieces_of(tmp_path, plain_bytes=plain, exchange=exchange)]
+        for plain in (0, 1, 100_000, 10**9)
+    ]
+    assert [[size < 35_000 for size in own] for own in sizes] == [
         [True] * 4,
         [False, True, True, True],
         [False, False, True, True],

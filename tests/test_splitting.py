@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +16,8 @@ import muster
 from muster._dialects import Dialect
 from muster._formats import survey
 from muster._formats._questions import Scan
-from muster._formats.lines import quoted_records, scan_quoted
+from muster._formats.lines import flow_of, quoted_records, scan_quoted
+from muster._formats.newlines import has_pair
 from muster._formats.reader import RangeReader
 from muster._formats.records import locate
 from muster._formats.sources import find_sources
@@ -69,6 +71,35 @@ def test_plain_text_that_is_not_cut_is_summed_up_as_any_other(pieces: list[str],
     both = scan_quoted(data, **how)
     assert at_once.plain == (both.plain or at_once.plain)
     assert [*quoted_records(data, delimiter=",", quote='"')] == read_with_unclosed(data)
+
+
+lines_of_text = st.lists(st.text("ab ,;", min_size=1, max_size=6).filter(lambda line: line[0] != " "), max_size=40)
+
+
+@well_behaved
+@given(
+    lines=lines_of_text, tail=st.sampled_from(["", "a", "b c"]), start=st.sampled_from([0, 7]), atom=st.integers(1, 20)
+)
+def test_plain_text_is_cut_where_arrays_of_all_its_line_ends_say(
+    lines: list[str], tail: str, start: int, atom: int
+) -> None:
+    data = ("".join(line + "\n" for line in lines) + tail).encode()
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    are_rows = np.ones(len(ends), bool)
+    plain = flow_of(ends, are_rows, length=len(data), start=start, atom=atom, quoted=False, ends_quoted=False)
+    in_a_cell = flow_of(ends[:0], are_rows[:0], length=len(data), start=start, atom=atom, quoted=True, ends_quoted=True)
+    if data:
+        found = scan_quoted(data, start=start, delimiter=",", quote='"', atom=atom)
+        assert (found.plain, found.quoted) == (plain, in_a_cell)
+
+
+@pytest.mark.parametrize("at", [0, 1, 99_998, 262_143, 262_144, 300_000])
+def test_a_pair_of_bytes_is_found_wherever_it_stands(at: int) -> None:
+    data = bytearray(b"a\nb " * 80_000)
+    assert not has_pair(bytes(data), b"\n\n")
+    data[at : at + 2] = b"\n\n"
+    assert has_pair(bytes(data), b"\n\n")
+    assert has_pair(bytes(data[at : at + 2]), b"\n\n")
 
 
 def read_with_unclosed(data: bytes) -> list[tuple[int, int]]:

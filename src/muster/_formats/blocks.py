@@ -1,7 +1,7 @@
 """Rows between two stages, in a file: sections of rows that have one schema, each cut into stretches.
 
 A stretch is read alone, without the others: the rows of a lane, or results of groups that lie near each other in the
-output. The rows are in Arrow's own format, compressed; where each stretch lies stands at the end of the file.
+output. The rows are in Arrow's own format, perhaps packed; where each stretch lies stands at the end of the file.
 """
 
 import bisect
@@ -22,7 +22,8 @@ _MARK: Final = b"MUSTERB1"
 _END: Final = 8
 """Bytes of a number behind a block: its size, and its CRC."""
 
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_PLAIN: Final = pa.ipc.IpcWriteOptions(use_threads=False)
+_PACKED: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _READING: Final = pa.ipc.IpcReadOptions(use_threads=False)
 """To hand a few columns to a thread, and to wait for it, takes longer than to unpack them."""
 
@@ -123,24 +124,24 @@ def by_number(table: pa.Table, behind: pa.Array, name: str) -> pa.Table:
     return pa.table([*table.columns, behind], schema=pa.schema([*fields, pa.field(name, behind.type)]))
 
 
-def packed(sections: Iterable[Section]) -> Iterator[bytes | memoryview]:
+def as_block(sections: Iterable[Section], *, is_packed: bool = True) -> Iterator[bytes | memoryview]:
     """Write sections as the bytes of a block."""
     at, told = 0, []
     for section in sections:
-        data, its_end = packed_section(section, at=at)
+        data, its_end = written_section(section, at=at, is_packed=is_packed)
         told.append(its_end)
         at += len(data)
         yield data
     yield ending(told)
 
 
-def packed_section(section: Section, *, at: int) -> tuple[memoryview, dict[str, Any]]:
+def written_section(section: Section, *, at: int, is_packed: bool) -> tuple[memoryview, dict[str, Any]]:
     """Write a section that begins ``at`` a byte of its block, and what stands at the end of the block about it."""
     table, borders, said = section
     sink = pa.BufferOutputStream()
     offsets, rows = list[int](), [hi - lo for lo, hi in itertools.pairwise(borders)]
     head = len(table.schema.serialize())  # which is written together with the first rows
-    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
+    with pa.ipc.new_stream(sink, table.schema, options=_PACKED if is_packed else _PLAIN) as stream:
         whole, batches = table.combine_chunks(), _batches(table, borders)
         for first, last in itertools.pairwise(batches):
             offsets.append(max(sink.tell(), head))

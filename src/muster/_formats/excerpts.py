@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from .blocks import INDEX, KEYS, StoredSection, ending, packed_section, sections_of
+from .blocks import INDEX, KEYS, StoredSection, ending, sections_of, written_section
 from .ranks import Ranks
 
 _ORIGIN: Final = "origin"
@@ -144,7 +144,7 @@ def of_places(ends: Sequence[str], lo: int, hi: int, ranks: Ranks) -> Excerpt:
     if ranks.places is None:
         return Excerpt(tuple(copied), ending(told))
     needed = ranks.among([places for one in told for places in one["said"]["places"]])
-    data, its_end = packed_section(needed.section(), at=sum(one.stop - one.start for one in copied))
+    data, its_end = written_section(needed.section(), at=sum(one.stop - one.start for one in copied), is_packed=True)
     return Excerpt(tuple(copied), bytes(data) + ending([*told, its_end]))
 
 

@@ -9,12 +9,13 @@ and is text elsewhere, as in pandas' and Arrow's parsers.
 
 from bisect import bisect
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from .newlines import BLANKS, BOM, Offsets, each_line, places_of, scan_lines, spread
+from .newlines import BLANKS, BOM, Offsets, each_line, has_pair, places_of, scan_lines, spread
 from .stitch import Flow, ScannedBlock
 
 Mask = npt.NDArray[np.bool_]
@@ -22,6 +23,9 @@ Text = npt.NDArray[np.uint8]
 
 _NEWLINE: Final = 10
 _RETURN: Final = 13
+
+_NO_RECORD: Final = Flow(ends_quoted=True, lead=0, cuts=(), rows=(), open=None)
+"""A block without a quote that begins in a quoted cell: all of it is of that cell."""
 
 
 def scan_quoted(  # noqa: PLR0913 (a block is described by where it lies, its dialect and what to assume)
@@ -36,8 +40,9 @@ def scan_quoted(  # noqa: PLR0913 (a block is described by where it lies, its di
         return scan_lines(data, start=start, atom=atom)
     if not start:
         data = without_mark(data)
-    if assume_quoted is False and len(data) <= atom and _is_plain(data, delimiter, quote):
-        return _whole(data, start)
+    if not assume_quoted and _is_plain(data, delimiter, quote):
+        in_a_cell = None if assume_quoted is False else _NO_RECORD
+        return ScannedBlock(start, start + len(data), _plain_flow(data, start, atom), in_a_cell)
     text = np.frombuffer(data, np.uint8)
     quotes = places_of(ord(quote), text) if quote and quote.encode() in data else np.empty(0, np.int64)
     terminators = _terminators(data, text)
@@ -62,9 +67,24 @@ def scan_quoted(  # noqa: PLR0913 (a block is described by where it lies, its di
 
 def _is_plain(data: bytes, delimiter: str, quote: str) -> bool:
     """Tell whether each newline ends a row, and nothing else does."""
-    if b"\r" in data or data.startswith(b"\n") or b"\n\n" in data or (quote and quote.encode() in data):
+    if b"\r" in data or data.startswith(b"\n") or (quote and quote.encode() in data) or has_pair(data, b"\n\n"):
         return False
     return not _may_have_blank_lines(data, delimiter)
+
+
+def _plain_flow(data: bytes, start: int, atom: int) -> Flow:
+    """Sum up plain text, without an array of all line ends: where a row ends behind each multiple of ``atom`` bytes."""
+    cuts, at = [0], atom
+    while at < len(data) and (end := data.find(b"\n", at - 1) + 1) and end < len(data):
+        cuts.append(end)
+        at = end - end % atom + atom
+    return Flow(
+        ends_quoted=False,
+        lead=0,
+        cuts=tuple(start + cut for cut in cuts),
+        rows=tuple(data.count(b"\n", lo, hi) for lo, hi in pairwise([*cuts, len(data)])),
+        open=None if data.endswith(b"\n") else start + data.rfind(b"\n") + 1,
+    )
 
 
 def blanks(delimiter: str) -> bytes:
@@ -74,9 +94,9 @@ def blanks(delimiter: str) -> bytes:
 
 def _may_have_blank_lines(data: bytes, delimiter: str) -> bool:
     """Tell whether a line begins with a blank."""
-    ends = [end for end in (b"\n", b"\r") if end in data]  # one byte is found much faster than two in a row
+    ends = [end for end in (b"\n", b"\r") if end in data]
     padding = [blank for blank in (b" ", b"\t") if blank != delimiter.encode() and blank in data]
-    return any(data.startswith(blank) or any(end + blank in data for end in ends) for blank in padding)
+    return any(data.startswith(blank) or any(has_pair(data, end + blank) for end in ends) for blank in padding)
 
 
 def without_blank_lines(data: bytes, *, delimiter: str, quote: str) -> bytes:
@@ -91,13 +111,6 @@ def without_blank_lines(data: bytes, *, delimiter: str, quote: str) -> bytes:
         return data
     kept = zip([0, *ends[blank].tolist()], [*starts[blank].tolist(), len(data)], strict=True)
     return b"".join(data[start:end] for start, end in kept)
-
-
-def _whole(data: bytes, start: int) -> ScannedBlock:
-    """Sum up plain text that is not cut: of many small files, each is looked at sooner than arrays are made of it."""
-    unfinished = None if data.endswith(b"\n") else start + data.rfind(b"\n") + 1
-    flow = Flow(ends_quoted=False, lead=0, cuts=(start,), rows=(data.count(b"\n"),), open=unfinished)
-    return ScannedBlock(start, start + len(data), flow, None)
 
 
 def without_mark(data: bytes) -> bytes:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from muster._files import whole
 from muster.errors import DataError
 
-from .blocks import KEYS, PLACE, each_section, packed
+from .blocks import KEYS, PLACE, as_block, each_section
 from .keyed import ranks_of, renamed
 from .ranks import Ranks
 from .rows import to_pandas
@@ -33,7 +33,7 @@ def write_ranks(ranking: "Ranking", blocks: Sequence[str]) -> None:
         order = np.argsort(unsorted)
         places, ranks = unsorted[order], _ranked(table.take(pa.array(order)), ranking)
         _check_agree(Ranks(places, ranks), tables, ranking)
-    data = b"".join(packed([Ranks(places, ranks).section()]))
+    data = b"".join(as_block([Ranks(places, ranks).section()]))
     whole.write(Path(ranking.path), data, durable=True)  # the journal relies on it from now on
 
 

@@ -23,7 +23,7 @@ class Briefing:
     staging: str = ""
     """The URL of a folder where workers put rows themselves, where they do."""
     plain_bytes: int = 0
-    """How much of Parquet pieces a worker writes before it compresses them, which takes more time but less room."""
+    """How much of blocks and pieces of Parquet a worker writes before it packs them, for less room and more time."""
     delimiter: str = ","
     columns: tuple[Column, ...] = ()
     orders: tuple[tuple[str, ...], ...] = ()

@@ -127,7 +127,7 @@ class StageDone(NamedTuple):
     rows_in: int
     rows_out: int
     bytes: int = 0
-    """Of what it gave, as it lies on disk: packed rows for the next stage, or the output's pieces."""
+    """Of what it gave, as it lies on disk: rows for the next stage, or the output's pieces."""
     lanes: int = 0
     """How many lanes have rows, where it reads lanes."""
     largest: int = 0

@@ -73,7 +73,7 @@ class Aggregating:
         yield outcome._replace(seconds=spent)
 
     def _written(self, outcome: Outcome, sections: list[Section], rows: int, own: OwnKeys | None) -> Outcome:
-        writer = Writer(self._briefing, self._task, is_packed=False)
+        writer = Writer(self._briefing, self._task)
         hashes = [one.hash for one in outcome.failed]
         rejects = writer.reject_all(own.bad.by_hash(hashes)) if own is not None and hashes else None
         block = writer.block(sections, rows) if sections else None

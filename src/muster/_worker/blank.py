@@ -36,7 +36,7 @@ def blank(briefing: Briefing, task: Task, exchange: Exchange) -> Outcome:
         reply = reply_of(frame, use=briefing.format)
     except Exception:  # noqa: BLE001 (whatever the function may raise)
         return Outcome(task, 0, 0)
-    written = Writer(briefing, task, is_packed=False).write([reply], apart=False)
+    written = Writer(briefing, task).write([reply], apart=False)
     return Outcome(task, 0, 0, output=written.piece, schema=written.schema)
 
 

@@ -100,7 +100,7 @@ class GroupedTask:
         return fault_in_common(results, rows=len(tried), cure=self._caller.cure)
 
     def _written(self, outcome: Outcome, gathered: Gathered) -> Outcome:
-        writer = Writer(self._briefing, self._task, is_packed=False)
+        writer = Writer(self._briefing, self._task)
         failed = gathered.failed(self._failed)
         rejects = writer.reject_all(self._bad.by_hash(one.hash for one in failed)) if failed else None
         sections = self._results.sections()

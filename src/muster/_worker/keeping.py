@@ -115,7 +115,7 @@ class Keeping:
         """Go through the lanes of the task."""
         task, began = self._task, time.perf_counter()
         outcome = Outcome(task, task.hi - task.lo, 0)
-        writer = Writer(self._briefing, task, is_packed=False)
+        writer = Writer(self._briefing, task)
         try:
             block = self._written(writer)
         except _AllAlikeError as error:

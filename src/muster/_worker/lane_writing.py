@@ -22,7 +22,7 @@ class LaneWriter(Writer):
 
     def __init__(self, briefing: Briefing, task: Task, exchange: Exchange) -> None:
         """Name the task, and by which columns its rows are grouped next."""
-        super().__init__(briefing, task, is_packed=False)
+        super().__init__(briefing, task)
         self._grouping = exchange.grouping
         self._only = exchange.only
         self._step = briefing.steps[-1].name if briefing.steps else ""

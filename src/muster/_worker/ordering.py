@@ -31,12 +31,11 @@ class _Alike(NamedTuple):
 class Ordering:
     """Puts the results of one task in order: those of groups whose places are in a range."""
 
-    def __init__(self, briefing: Briefing, task: Task, exchange: Exchange, *, is_packed: bool) -> None:
-        """Take the task; nothing is read yet. Pieces of Parquet are perhaps compressed."""
+    def __init__(self, briefing: Briefing, task: Task, exchange: Exchange) -> None:
+        """Take the task; nothing is read yet."""
         self._briefing = briefing
         self._task = task
         self._exchange = exchange
-        self._is_packed = is_packed
         self._schema = exchange.schema or Schema()
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -60,7 +59,7 @@ class Ordering:
 
         Say what lies between groups that are missing: there they belong once they are done after all.
         """
-        writer = Writer(self._briefing, self._task, is_packed=self._is_packed)
+        writer = Writer(self._briefing, self._task)
         is_parquet = self._briefing.format == "parquet"
         alike = [_as_parquet(alike, self._schema)] if is_parquet else _merged(alike, self._schema)
         chosen = list(self._chosen(alike))

@@ -61,7 +61,7 @@ class Splitting:
         outcome = Outcome(reader.task, count, 0, bad_rows=len(bad), first_error=first_error)
         outcome = outcome._replace(reasons=reasons(bad.values()))
         if len(bad) <= left:
-            writer = Writer(self._briefing, reader.task, is_packed=False)
+            writer = Writer(self._briefing, reader.task)
             rejects = writer.reject(bad, reader.raw(bad), name=reader.source.name) if bad else None
             sections = self._sections(rows, reader.task)
             count = sum(len(section.table) for section in sections)

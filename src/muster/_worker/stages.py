@@ -31,7 +31,7 @@ class Stages:
         self._memory = memory
         self._states = StateCache()
 
-    def task(self, briefing: Briefing, task: Task, exchange: Exchange, *, is_packed: bool) -> StageTask:
+    def task(self, briefing: Briefing, task: Task, exchange: Exchange) -> StageTask:
         """Make what does a task of the stage that the briefing is of."""
         if task.file == NO_FILE and task.local_copy is not None:
             exchange = exchange._replace(excerpt=task.local_copy.path)
@@ -45,8 +45,8 @@ class Stages:
         if exchange.does is StageKind.SPLITTING and (exchange.begins_own or not briefing.steps):
             return Splitting(briefing, task, exchange, self._memory)
         if exchange.does is StageKind.ORDERING and not (briefing.steps or exchange.goes_on):
-            return Ordering(briefing, task, exchange, is_packed=is_packed)
-        return StepsTask(briefing, task, memory=self._memory, is_packed=is_packed)
+            return Ordering(briefing, task, exchange)
+        return StepsTask(briefing, task, memory=self._memory)
 
     def forget_states(self) -> None:
         """Have room for other things: the next briefing is of a job without stages."""

@@ -22,13 +22,12 @@ from .writing import Writer, Written
 class StepsTask:
     """The steps of a stage, on the rows of one task."""
 
-    def __init__(self, briefing: Briefing, task: Task, *, memory: MemoryBlame, is_packed: bool) -> None:
-        """Take the task; so many bad rows are left for all of its files. Pieces of Parquet are perhaps compressed."""
+    def __init__(self, briefing: Briefing, task: Task, *, memory: MemoryBlame) -> None:
+        """Take the task; so many bad rows are left for all of its files."""
         self._briefing = briefing
         self._exchange = briefing.exchange
         self._task = task
         self._memory = memory
-        self._is_packed = is_packed
         self._left = task.bad_rows_left
         self._good: Called | None = None
         """What files gave that have no outcome yet."""
@@ -123,7 +122,7 @@ class StepsTask:
             from .lane_writing import LaneWriter  # a job without stages does not load it
 
             return LaneWriter(self._briefing, task, self._exchange)
-        return Writer(self._briefing, task, is_packed=self._is_packed)
+        return Writer(self._briefing, task)
 
 
 def _of_several(outcome: Outcome, exchange: Exchange) -> Outcome:

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,6 @@ class TaskBody:
         if isinstance(request, Task):
             if self._briefing is None:
                 raise RuntimeError("a worker got a task before a briefing")
-            is_packed = self._written >= self._briefing.plain_bytes
             if (
                 (exchange := self._briefing.exchange) is not None
                 and exchange.does is StageKind.ORDERING
@@ -115,21 +115,23 @@ class TaskBody:
                 from .blank import blank
 
                 return Outcomes((blank(self._briefing, request, exchange),))
-            stage = self._stage(self._briefing, request, is_packed=is_packed)
+            stage = self._stage(self._briefing, request)
             folder = Path(self._briefing.folder).parent
             outcomes = self._vitals.measured(lambda: Outcomes(tuple(stage.outcomes())), folder=folder)
             if request.local_copy is not None:
                 self.ear.forget([request.local_copy.path])
             self._written += sum(outcome.output.bytes for outcome in outcomes.each if outcome.output)
+            if 0 < self._briefing.plain_bytes <= self._written:
+                self._briefing = replace(self._briefing, plain_bytes=0)
             return outcomes
         return request.answer()
 
-    def _stage(self, briefing: Briefing, task: Task, *, is_packed: bool) -> "StageTask":
+    def _stage(self, briefing: Briefing, task: Task) -> "StageTask":
         """Make what does a task of the stage that the briefing is of."""
         if briefing.exchange is None:
-            return StepsTask(briefing, task, memory=self._memory, is_packed=is_packed)
+            return StepsTask(briefing, task, memory=self._memory)
         if self._stages is None:
             from .stages import Stages
 
             self._stages = Stages(self._memory)
-        return self._stages.task(briefing, task, briefing.exchange, is_packed=is_packed)
+        return self._stages.task(briefing, task, briefing.exchange)

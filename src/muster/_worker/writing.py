@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from muster._files.whole import naming
 from muster._formats import csv_text
-from muster._formats.blocks import Section, packed
+from muster._formats.blocks import Section, as_block
 from muster._formats.results import Reply, joined, shaped
 from muster._model import Briefing, Piece, Schema, Task
 from muster._private.files import private
@@ -46,11 +46,11 @@ class ShapedResults(NamedTuple):
 class Writer:
     """Writes the pieces of one task, in the format of the output."""
 
-    def __init__(self, briefing: Briefing, task: Task, *, is_packed: bool) -> None:
-        """Name the task, and whether pieces of Parquet are compressed; nothing is written yet."""
+    def __init__(self, briefing: Briefing, task: Task) -> None:
+        """Name the task; nothing is written yet. Blocks and pieces of Parquet are packed where no byte is plain."""
         self._briefing = briefing
         self._task = task
-        self._is_packed = is_packed
+        self._is_packed = not briefing.plain_bytes
 
     def write(self, replies: Sequence[Reply], *, apart: bool) -> Written:
         """Write results, in order; the text of each reply can be told where they stay ``apart``."""
@@ -107,7 +107,7 @@ class Writer:
         """Write rows for another stage: each section when it is there, so that they need not all be in memory."""
         path, size, crc = self._path("block"), 0, 0
         with naming(path), open(path, "wb", opener=private) as file:
-            for text in packed(sections):
+            for text in as_block(sections, is_packed=self._is_packed):
                 size, crc = size + len(text), zlib.crc32(text, crc)
                 file.write(text)
         return Piece(path.name, size, crc, rows)
