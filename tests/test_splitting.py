@@ -58,18 +58,25 @@ def read_whole(data: bytes, *, delimiter: str = ",", quote: str = '"') -> tuple[
     return records, start if state == "quoted" else None
 
 
-short = st.lists(st.sampled_from(["a", "b,c", "\n", "\n", "\r\n", "\r", '"', " ", "\t"]), min_size=1, max_size=8)
+pieces_without_quotes = ["a", "b,c", "\n", "\n", "d\n", "\r\n", "\r", " ", "\t", "\ufeff"]
+without_quotes = st.lists(st.sampled_from(pieces_without_quotes), max_size=12)
 
 
 @well_behaved
-@given(pieces=short, start=st.sampled_from([0, 7]))
-@example(["\ufeff", "a", "\n", "b"], 0)
-def test_plain_text_that_is_not_cut_is_summed_up_as_any_other(pieces: list[str], start: int) -> None:
-    data = "".join(pieces).encode()
-    how: Any = {"start": start, "delimiter": ",", "quote": '"', "atom": len(data)}
-    at_once = scan_quoted(data, **how, assume_quoted=False)
-    both = scan_quoted(data, **how)
-    assert at_once.plain == (both.plain or at_once.plain)
+@given(pieces=without_quotes, start=st.sampled_from([0, 7]), atom=st.integers(1, 9))
+@example(["\ufeff", "a", "\n", "b"], 0, 2)
+@example(["a"] * 30, 7, 4)
+def test_text_without_quotes_is_cut_and_counted_as_where_a_quote_follows(
+    pieces: list[str], start: int, atom: int
+) -> None:
+    data = "".join([*pieces, "\n"]).encode()
+    how: Any = {"start": start, "delimiter": ",", "quote": '"', "atom": atom, "assume_quoted": False}
+    alone, followed = scan_quoted(data, **how).plain, scan_quoted(data + b'"q"\n', **how).plain
+    assert alone is not None
+    assert followed is not None
+    assert alone.cuts == tuple(cut for cut in followed.cuts if cut < start + len(data))
+    before, rows = alone.rows[:-1], sum(alone.rows)
+    assert (before, rows + 1, None) == (followed.rows[: len(before)], sum(followed.rows), alone.open)
     assert [*quoted_records(data, delimiter=",", quote='"')] == read_with_unclosed(data)
 
 
@@ -91,6 +98,16 @@ def test_plain_text_is_cut_where_arrays_of_all_its_line_ends_say(
     if data:
         found = scan_quoted(data, start=start, delimiter=",", quote='"', atom=atom)
         assert (found.plain, found.quoted) == (plain, in_a_cell)
+
+
+def test_a_blank_line_is_no_row_wherever_a_part_begins() -> None:
+    data, how = b"a,b,cd\n" * 100_000, dict[str, Any](start=0, delimiter=",", quote='"', atom=16 << 10)
+    plain = scan_quoted(data, **how).plain
+    assert plain is not None
+    for cut in plain.cuts:
+        with_blank = scan_quoted(data[:cut] + b"\n" + data[cut:], **how).plain
+        assert with_blank is not None
+        assert sum(with_blank.rows) == sum(plain.rows) == 100_000
 
 
 @pytest.mark.parametrize("at", [0, 1, 99_998, 262_143, 262_144, 300_000])

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .newlines import BLANKS, BOM, Offsets, each_line, has_pair, places_of, scan_lines, spread
+from .newlines import AT_ONCE, BLANKS, BOM, Offsets, each_line, has_pair, places_of, scan_lines, spread
 from .stitch import Flow, ScannedBlock
 
 Mask = npt.NDArray[np.bool_]
@@ -23,9 +23,10 @@ Text = npt.NDArray[np.uint8]
 
 _NEWLINE: Final = 10
 _RETURN: Final = 13
-
-_NO_RECORD: Final = Flow(ends_quoted=True, lead=0, cuts=(), rows=(), open=None)
-"""A block without a quote that begins in a quoted cell: all of it is of that cell."""
+_BLANK: Final = 32
+"""No byte that may be of a blank line is larger."""
+_WITHIN_A_CELL: Final = Flow(ends_quoted=True, lead=0, cuts=(), rows=(), open=None)
+"""The flow of a block without quotes that begins inside a quoted cell."""
 
 
 def scan_quoted(  # noqa: PLR0913 (a block is described by where it lies, its dialect and what to assume)
@@ -40,11 +41,12 @@ def scan_quoted(  # noqa: PLR0913 (a block is described by where it lies, its di
         return scan_lines(data, start=start, atom=atom)
     if not start:
         data = without_mark(data)
-    if not assume_quoted and _is_plain(data, delimiter, quote):
-        in_a_cell = None if assume_quoted is False else _NO_RECORD
-        return ScannedBlock(start, start + len(data), _plain_flow(data, start, atom), in_a_cell)
     text = np.frombuffer(data, np.uint8)
-    quotes = places_of(ord(quote), text) if quote and quote.encode() in data else np.empty(0, np.int64)
+    has_quotes = bool(quote) and quote.encode() in data
+    if not has_quotes and (plain := _flow_of_plain(data, text, start=start, atom=atom)):
+        both = (None if assume_quoted else plain), (None if assume_quoted is False else _WITHIN_A_CELL)
+        return ScannedBlock(start, start + len(data), *both)
+    quotes = places_of(ord(quote), text) if has_quotes else np.empty(0, np.int64)
     terminators = _terminators(data, text)
     opening = _may_open(text, quotes, delimiter)
     assumptions = [False, True] if assume_quoted is None else [assume_quoted]
@@ -65,26 +67,39 @@ def scan_quoted(  # noqa: PLR0913 (a block is described by where it lies, its di
     return ScannedBlock(start, start + len(data), flows.get(False), flows.get(True))
 
 
-def _is_plain(data: bytes, delimiter: str, quote: str) -> bool:
-    """Tell whether each newline ends a row, and nothing else does."""
-    if b"\r" in data or data.startswith(b"\n") or (quote and quote.encode() in data) or has_pair(data, b"\n\n"):
-        return False
-    return not _may_have_blank_lines(data, delimiter)
+def _flow_of_plain(data: bytes, text: Text, *, start: int, atom: int) -> Flow | None:
+    """Sum up text without quotes, where no line begins with a blank: then each newline ends a row, and nothing else.
 
-
-def _plain_flow(data: bytes, start: int, atom: int) -> Flow:
-    """Sum up plain text, without an array of all line ends: where a row ends behind each multiple of ``atom`` bytes."""
-    cuts, at = [0], atom
-    while at < len(data) and (end := data.find(b"\n", at - 1) + 1) and end < len(data):
-        cuts.append(end)
-        at = end - end % atom + atom
+    ``None`` where that may not be so. Newlines are counted, not listed: of most files that is all there is to do.
+    """
+    if b"\r" in data or not data or data[0] <= _BLANK:
+        return None
+    borders, rows = [0, *_cuts_of_plain(data, atom), len(data)], list[int]()
+    many = max(AT_ONCE // atom, 1)
+    for at in range(0, len(borders) - 1, many):
+        own = borders[at : at + many + 1]
+        begin, end = own[0], own[-1]
+        ends = text[begin:end] == _NEWLINE
+        are_blank = text[begin + 1 : end + 1] <= _BLANK  # the bytes behind
+        if (ends[: len(are_blank)] & are_blank).any():
+            return None
+        rows += [int(np.count_nonzero(ends[one - begin : other - begin])) for one, other in pairwise(own)]
+    last = data.rfind(b"\n") + 1
     return Flow(
         ends_quoted=False,
         lead=0,
-        cuts=tuple(start + cut for cut in cuts),
-        rows=tuple(data.count(b"\n", lo, hi) for lo, hi in pairwise([*cuts, len(data)])),
-        open=None if data.endswith(b"\n") else start + data.rfind(b"\n") + 1,
+        cuts=tuple(border + start for border in borders[:-1]),
+        rows=tuple(rows),
+        open=start + last if last < len(data) else None,
     )
+
+
+def _cuts_of_plain(data: bytes, atom: int) -> Iterator[int]:
+    """Yield what lies nearest behind every multiple of ``atom`` bytes of where newlines end, as ``spread`` does."""
+    multiple = atom
+    while multiple < len(data) and 0 < (end := data.find(b"\n", multiple - 1) + 1) < len(data):
+        yield end
+        multiple = (end // atom + 1) * atom
 
 
 def blanks(delimiter: str) -> bytes:

@@ -14,7 +14,7 @@ BOM: Final = b"\xef\xbb\xbf"
 BLANKS: Final = b" \t\r\n"
 """What JSON takes for white space, and of what blank lines of CSV are."""
 
-_AT_ONCE: Final = 256 << 10
+AT_ONCE: Final = 256 << 10
 """How many bytes are compared at once: so many, and what comes of them, stay in the cache of a core, and no large array
 is made and given back to the system for every block."""
 
@@ -45,16 +45,16 @@ def scan_lines(data: bytes, *, start: int, atom: int) -> ScannedBlock:
 
 def places_of(byte: int, text: npt.NDArray[np.uint8]) -> Offsets:
     """Find where a byte stands."""
-    pieces = [np.flatnonzero(text[at : at + _AT_ONCE] == byte) + at for at in range(0, len(text), _AT_ONCE)]
+    pieces = [np.flatnonzero(text[at : at + AT_ONCE] == byte) + at for at in range(0, len(text), AT_ONCE)]
     return np.concatenate(pieces) if len(pieces) > 1 else pieces[0] if pieces else np.empty(0, np.int64)
 
 
 def has_pair(data: bytes, pair: bytes) -> bool:
     """Tell whether two bytes follow each other. Where the first is frequent, NumPy finds that out much sooner."""
-    if len(data) <= _AT_ONCE:
+    if len(data) <= AT_ONCE:
         return pair in data
     text = np.frombuffer(data, np.uint8)
-    pieces = (text[at : at + _AT_ONCE + 1] for at in range(0, len(text), _AT_ONCE))
+    pieces = (text[at : at + AT_ONCE + 1] for at in range(0, len(text), AT_ONCE))
     return any(((piece[1:] == pair[1]) & (piece[:-1] == pair[0])).any() for piece in pieces)
 
 
