@@ -419,6 +419,17 @@ def test_records_of_states_add_up_to_what_a_step_has_made_of_them(data: st.DataO
         assert [*again.items()] == [*once.items()] == [*dict.items(states)]
 
 
+def test_a_key_that_is_looked_for_in_vain_leaves_nothing_to_be_written_down() -> None:
+    states = TrackedStates(int)
+    assert states.get("a") is states.pop("a", None) is None
+    assert not states.changes
+    assert states["a"] == 0
+    assert states.changes
+    states.changes.clear()
+    del states["a"]
+    assert states.changes
+
+
 def test_states_that_went_back_hold_no_key_of_the_call_that_failed() -> None:
     states = TrackedStates(int)
     copy = kept(states, step="step")

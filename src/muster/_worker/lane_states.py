@@ -134,7 +134,7 @@ class StoredLanes(NewStates):
             raise TypeError("states of a stream that are not tracked")
         place, before = (self._stored.stage, lane), self._stored.lanes.get(lane)
         mark, count = (before.mark, before.bytes) if before else ("", 0)
-        if states.changes.touched or before is None:
+        if states.changes or before is None:
             is_whole = self._is_whole and (before is None or before.is_due(lane) or states.is_restored)
             payload, keys = self._payload(states, lane, is_whole=is_whole)
             mark, written = record(*place, payload, is_whole=is_whole, keys=keys)

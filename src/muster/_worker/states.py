@@ -48,12 +48,16 @@ class KeyChanges:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.touched: set[Any] = set()
-        """Keys that were asked for, also those that are gone by now."""
-        self.added: dict[Any, None] = {}
-        """Keys that were not there, in the order in which they came."""
+        self.touched: dict[Any, Any] = {}
+        """Keys that were asked for and are there, with their states: new ones in the order in which they came."""
+        self.added: set[Any] = set()
+        """Keys that were not there."""
         self.removed: set[Any] = set()
         """Keys that were there; some may have come again, behind all others."""
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to be written down."""
+        return bool(self.touched or self.removed)
 
     def clear(self) -> None:
         """Begin anew."""
@@ -66,6 +70,7 @@ class TrackedStates(States):
     """States that know which keys a step has asked for, as it may have changed what it got.
 
     Who goes through all states has asked for all. Whoever keeps a state elsewhere and changes it there is not seen.
+    ``dict`` is called by its name where steps come for each key: ``super()`` takes as long as all the rest.
     """
 
     __slots__ = ("changes", "is_restored")
@@ -92,31 +97,30 @@ class TrackedStates(States):
         return again
 
     def changed(self) -> tuple[dict[Any, Any], list[Any]]:
-        """Give the keys that may have changed, new ones last and in their order; and those that are removed before."""
-        added = [key for key in self.changes.added if key in self]
-        old = [key for key in self.changes.touched if key in self and key not in self.changes.added]
-        return {key: super(TrackedStates, self).__getitem__(key) for key in (*old, *added)}, [*self.changes.removed]
+        """Give the keys that may have changed, new ones in their order; and those that are removed before."""
+        return self.changes.touched, [*self.changes.removed]
 
     def _touch_all(self) -> Self:
-        self.changes.touched.update(dict.keys(self))
+        self.changes.touched.update(dict.items(self))
         return self
 
     def _remove(self, key: object) -> None:
-        self.changes.touched.add(key)
+        self.changes.touched.pop(key, None)
         self.changes.removed.add(key)
-        self.changes.added.pop(key, None)
+        self.changes.added.discard(key)
 
     def __getitem__(self, key: object) -> Any:  # noqa: ANN401 (whatever the user keeps)
         """Ask for a state."""
-        self.changes.touched.add(key)
-        return super().__getitem__(key)
+        state = self.changes.touched[key] = dict.__getitem__(self, key)
+        return state
 
     def __setitem__(self, key: object, state: object) -> None:
         """Set a state."""
-        self.changes.touched.add(key)
-        if key not in self:
-            self.changes.added[key] = None
-        super().__setitem__(key, state)
+        changes = self.changes
+        if key not in changes.touched and key not in self:
+            changes.added.add(key)
+        changes.touched[key] = state
+        dict.__setitem__(self, key, state)
 
     def __delitem__(self, key: object) -> None:
         """Remove a key."""
@@ -125,8 +129,9 @@ class TrackedStates(States):
 
     def get(self, key: object, default: Any = None) -> Any:  # noqa: ANN401 (as dict has it)
         """Ask for a state."""
-        self.changes.touched.add(key)
-        return super().get(key, default)
+        if key not in self:
+            return default
+        return self[key]
 
     def pop(self, key: object, *default: Any) -> Any:  # noqa: ANN401 (likewise)
         """Remove a key."""
