@@ -85,8 +85,9 @@ def test_a_caller_who_does_what_the_warning_says_is_not_refused(tmp_path: Path, 
     if kind in REFUSED:
         instead = "make the same call again, with fresh=True: muster retry cannot do them alone, as the run"
         assert f"{instead} {result.remedy.why_not}" in said
-        with pytest.raises(UsageError, match=re.escape(result.remedy.why_not)):
+        with pytest.raises(UsageError, match=re.escape(result.remedy.why_not)) as refused:
             muster.retry(output, pipeline)
+        assert str(refused.value).endswith("then run the whole again, with fresh=True.")
         assert pipeline.run(workers=0, fresh=True).bad_rows == 0
         return
     call = re.search(r"Mend the function, then (muster\.retry\(.*\)) does these alone\. strict=True", said)

@@ -24,7 +24,7 @@ def check_can_be_retried(past: Past, work: WorkFolder) -> None:
     if why:
         raise UsageError(
             f"Run {past.run} {why}, so its bad rows cannot be retried by themselves. Mend the function or the input,"
-            " then run the whole again: the same muster run, with --fresh."
+            " then run the whole again, with --fresh."
         )
 
 
