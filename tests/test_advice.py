@@ -153,6 +153,14 @@ def test_a_function_that_hardly_computes_waits_however_crowded_the_computer_is()
     assert chapters(account(*workers, load=FULL)) == ["your-function-waits"]
 
 
+def test_a_stream_is_advised_nothing_that_streams_do_not_have() -> None:
+    reads, ends = [one(name, seconds=READ) for name in "12"], (one("1", until=59.0), one("2", until=30.0))
+    for workers, refused in ((reads, "Parquet"), (ends, "--batch-rows")):
+        of_files, of_stream = (advice(account(*workers, is_stream=is_stream))[0].text for is_stream in (False, True))
+        assert refused in of_files
+        assert refused not in of_stream
+
+
 def test_no_more_workers_are_advised_than_memory_holds() -> None:
     tight = Load(0.4, 4, 60 << 30, 64 << 30, 1 << 40)
     workers = [one(name, seconds=WAITED, cpu=2.0, memory=1 << 30) for name in "12"]

@@ -176,9 +176,18 @@ def test_parts_are_of_the_format_that_is_written(tmp_path: Path, kind: str) -> N
 
 
 def test_a_value_that_does_not_fit_the_types_of_the_first_epoch_makes_a_bad_row_and_no_null(tmp_path: Path) -> None:
-    written(tmp_path)
-    code, err = follow_in_turn(tmp_path, "n,text\n1,x\n", "2,y\nseven,z\n,w\n3,v\n")
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("* 2", "* 2 + 0 * len(df)"))
+    (tmp_path / "in" / "a.csv").write_text("n,text\n1,x\n")
+    with following(tmp_path, "--workers", "0") as process:
+        until(lambda: rows_out(tmp_path) == 1)
+        append(tmp_path / "in" / "a.csv", "2,y\nseven,z\n,w\n3,v\n")
+        until(lambda: rows_out(tmp_path) == 3)
+        code, _, err = stopped(tmp_path, process)
     assert code == 4, err
+    assert "dtype={'n': 'str'}, or 'float64' for numbers with decimals or gaps, and type the same command again" in err
+    assert "may not treat each row by itself" in err
+    assert "--batch-rows" not in err  # which a stream refuses
     assert joined(tmp_path) == "n,text,double\n1,x,2\n2,y,4\n3,v,6\n"
     assert [one["raw"] for one in rejects(tmp_path)] == ["seven,z", ",w"]
     code, err = follow_in_turn(tmp_path, "4,u\n8.5,t\n")  # and so it stays in another process
@@ -251,6 +260,22 @@ def test_a_column_that_the_function_gives_later_stops_the_stream(tmp_path: Path)
     code, err = follow_in_turn(tmp_path, "4,w\n", flags=("--workers", "0", "--accept-changes"))
     assert code == 0, err
     assert joined(tmp_path) == "n,text,double\n1,x,2\n2,y,4\n3,z,6\n4,w,8\n"
+
+
+def test_columns_of_frames_without_rows_bind_no_later_part(tmp_path: Path) -> None:
+    """A function that finds nothing may give a bare frame: no part has been written that lacks a column."""
+    path = written(tmp_path)
+    path.write_text(
+        path.read_text().replace(
+            "    return", "    if (df['n'] < 0).all():\n        return df.loc[:-1, ['n']]\n    return"
+        )
+    )
+    (tmp_path / "in" / "a.csv").write_text("n,text\n-1,x\n")
+    assert follow_in_turn(tmp_path)[0] == 0
+    assert rows_out(tmp_path) == 0
+    code, err = follow_in_turn(tmp_path, "2,y\n", "-3,z\n4,w\n")
+    assert code == 0, err
+    assert joined(tmp_path) == "n,text,double\n2,y,4\n-3,z,-6\n4,w,8\n"
 
 
 def test_what_a_stream_cannot_have_is_refused_in_words(tmp_path: Path, muster: Muster) -> None:

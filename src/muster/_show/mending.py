@@ -8,7 +8,7 @@ from muster._job.remedy import Remedy
 
 from .arguments import in_python
 
-OF_STREAM: Final = "A stream does not do them again; written to a file that it follows, they are new rows."
+OF_STREAM: Final = "A stream does not do them again: mended, and sent or written to it anew, they are new rows."
 """What becomes of the bad rows of a stream."""
 
 

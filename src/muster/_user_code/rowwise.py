@@ -30,14 +30,14 @@ def remarks_on(function: Callable[..., Any] | None, target: Target) -> tuple[str
     return tuple(f"line {line}: {text} ({', '.join(names)})" for line, (text, names) in sorted(remarks.items()))[:_MOST]
 
 
-def warnings_of(steps: Sequence[Target], remarks: Sequence[str]) -> list[str]:
-    """Put the remarks on functions into words, where there are any."""
+def warnings_of(steps: Sequence[Target], remarks: Sequence[str], *, is_stream: bool = False) -> list[str]:
+    """Put the remarks on functions into words, where there are any. A stream has no ``--batch-rows``."""
+    silenced = "" if is_stream else " With --batch-rows N the batches are the same in every run, and this is not said."
     name = " | ".join(step.name for step in steps)
     text = (
         f"{name!r} may not treat each row by itself: {'; '.join(remarks)}. It is called with a batch of rows, not with"
         " the whole file, so such a result depends on where batches end. Work out beforehand what takes all rows, and"
-        " use it here. To see which columns differ, type muster check. With --batch-rows N the batches are the same in"
-        " every run, and this is not said. More: muster help row-wise"
+        f" use it here. To see which columns differ, type muster check.{silenced} More: muster help row-wise"
     )
     return [text] if remarks else []
 

@@ -166,10 +166,11 @@ def _tail(account: Account) -> Iterator[Advice]:
         return
     alone = ends[-1] - ends[-2]
     last = max(workers, key=lambda one: one.until)
+    smaller = "" if account.is_stream else ", or make batches smaller with --batch-rows"
     yield Advice(
         f"The last task held worker {last.name} for {words.duration(alone)}, {words.share(alone / account.took)} of the"
         " run, while all others had nothing to do: a few rows take much longer than the rest, or a file is one long"
-        " piece. Put such rows first, or make batches smaller with --batch-rows.",
+        f" piece. Put such rows first{smaller}.",
         "the-last-task",
         alone * (1 - 1 / len(ends)),
     )
@@ -177,12 +178,10 @@ def _tail(account: Account) -> Iterator[Advice]:
 
 def _reading(account: Account) -> Iterator[Advice]:
     spent = account.seconds.read - account.first.read  # in which classes are built
-    cure = (
-        "Name the columns that you need with --usecols, and types with --dtype; a Parquet input is read several times"
-        " faster than text."
-        if account.format != "parquet"
-        else "Name the columns that you need with --usecols. Larger row groups may help, too."
-    )
+    cure = "Name the columns that you need with --usecols. Larger row groups may help, too."
+    if account.format != "parquet":
+        faster = "" if account.is_stream else "; a Parquet input is read several times faster than text"
+        cure = f"Name the columns that you need with --usecols, and types with --dtype{faster}."
     yield Advice(
         f"Reading took {words.share(spent / account.there)} of the workers' time. {cure}",
         "reading",

@@ -224,7 +224,8 @@ class Epochs(TaskPhase):
             columns[name] = columns[name]._replace(fixed=kind)
             self.teller.note(
                 f"{name!r} is {kind}, as in the first epoch, and has values now that are not: their rows are bad ones."
-                f" Say from the start what it holds, such as dtype={{{name!r}: 'str'}}, or 'Int64' or 'float64'"
+                f" To have later ones done, say what it holds, {_wider(name, kind)}, and type the same command again"
+                " with --accept-changes"
             )
         self._settle(tuple(columns.values()), "the first epoch, for good")
 
@@ -265,9 +266,11 @@ class Epochs(TaskPhase):
         )
 
     def _schema(self) -> Schema | None:
-        """Tell what all results look like. Raises ``UserCodeError`` where some have a column that those before lack."""
+        """Tell what all results look like. Raises ``UserCodeError`` where some have a column that a part lacks."""
         before, schema = self.past.schema, (self._stages or self).loop.progress.schema
         if before is None or schema is None or len(before.columns) == len(schema.columns):
+            return schema
+        if not self.past.totals.parts:  # only frames without rows came before: nothing is written that lacks a column
             return schema
         new = [name for name in schema.columns if name not in before.columns]
         raise UserCodeError(
@@ -322,6 +325,12 @@ def _other_columns(name: str, *, lacks: Sequence[str], has: Sequence[str]) -> Da
         f"{name!r} has other columns than the stream had so far: it {' and '.join(said)}. No row of it is"
         " done. Mend its header, or move it away, and type the same command again; or give it a stream of its own."
     )
+
+
+def _wider(name: str, kind: str) -> str:
+    """Say the types that take what no column of this one does."""
+    text = f"such as dtype={{{name!r}: 'str'}}"
+    return text if kind == "float64" else f"{text}, or 'float64' for numbers with decimals or gaps"
 
 
 def _does_not_fit(name: str, kind: str) -> DataError:

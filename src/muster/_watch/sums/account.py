@@ -48,6 +48,8 @@ class Account:
     is_packed: bool = False
     """Whether every input is compressed."""
     is_over: bool = True
+    is_stream: bool = False
+    """Whether its inputs are followed: they are text, and batches end where epochs do."""
 
     @property
     def seconds(self) -> Seconds:
@@ -81,6 +83,7 @@ def account_of(view: RunView, *, is_over: bool) -> Account:
         format="parquet" if names and all(name.endswith(".parquet") for name in names) else "text",
         is_packed=bool(inputs) and all(name.endswith(_PACKED) for name in inputs),
         is_over=is_over,
+        is_stream="follows" in view.job,
     )
 
 
