@@ -1,5 +1,6 @@
 """What comes of tasks: it is journaled, moved to the output that grows, and looked at for what it tells."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class Harvest:
         self._work = run.work
         self._output_builder = run.output_builder
         self._record = record
+        self._next: deque[tuple[Outcome, tuple[str, ...] | None] | str] = deque()
+        """What comes next in the output, with its columns; and pieces to forget, by name, once those before are moved."""
         self._obsolete: list[Path] = []
         """Files whose rows lie in the output, which the journal may not say yet."""
         self.trial: Trial | None = None
@@ -72,7 +75,23 @@ class Harvest:
         self._resumed.forget(first=task.first, last=task.last, lo=task.lo)
 
     def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
-        """Move rows to the output that grows; their own file, often not on the disk yet, need never be."""
+        """Have ``move`` move rows to the output that grows; their own file, often not on the disk yet, need never be."""
+        self._next.append((outcome, columns))
+
+    def forget(self, name: str) -> None:
+        """Have ``move`` forget where a piece lies, which is part of the one before it by then."""
+        self._next.append(name)
+
+    def move(self) -> None:
+        """Lengthen the output. This copies, so workers should have something to do meanwhile."""
+        while self._next:
+            match self._next.popleft():
+                case str(name):
+                    self._output_builder.locations.forget(name)
+                case outcome, columns:
+                    self._move(outcome, columns)
+
+    def _move(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
         moved = self._output_builder.append(outcome, columns) if self._stage.is_last else None
         if moved is not None:
             self._record.hold(moved)
@@ -84,7 +103,7 @@ class Harvest:
             self._output_builder.tidy()
 
     def settle(self) -> None:
-        """Have the journal say what was kept and appended, and only then remove files whose rows lie in the output.
+        """Have the journal say what was kept and moved, and only then remove files whose rows lie in the output.
 
         What the death of this process comes before is done again. Raises ``OSError`` when the disk is full.
         """

@@ -117,6 +117,7 @@ class Loop:
             self._check_can_read()
             now = time.monotonic()
             self._hand_out(now)
+            self.harvest.move()
             if progress.is_done:
                 self.harvest.settle()
                 return None
@@ -173,6 +174,7 @@ class Loop:
         self.harvest.resume(found)
         self._act(self.progress.restore(found))
         if found and not earlier:  # for each block of a stream, to look at all places of rows would take long
+            self.harvest.move()
             self.harvest.settle()  # until the journal says where rows were moved, they count where they were
             self.harvest.tidy()
 
@@ -264,8 +266,9 @@ class Loop:
                 case act.Append():
                     self.harvest.append(action.outcome, self.progress.columns)
                 case act.Forget():
-                    self._run.output_builder.locations.forget(action.name)
+                    self.harvest.forget(action.name)
                 case act.Drop():
+                    self.harvest.move()  # the journal says in this order what becomes of rows
                     self.harvest.drop(action.outcome.task)
                 case act.Widen():
                     return action.outcome
@@ -282,6 +285,7 @@ class Loop:
             case act.PutAside():
                 self._put_aside(action.machine, "tasks fail there that others do")
             case act.Rewind():
+                self.harvest.move()
                 self.harvest.settle()  # as in _add
                 self._run.output_builder.begin()
             case act.GiveUp() | act.NeverSettles() | act.Blame() | act.DiesOfNothing():
