@@ -3,7 +3,7 @@
 from bisect import bisect, insort
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, NamedTuple
 
 from muster._model import Part, Task
 
@@ -21,17 +21,6 @@ LONGEST_TASK_SECONDS: Final = 10.0
 LARGEST_TASK: Final = 8 << 20
 """Bytes of input: a worker's memory stays some ten times that."""
 
-FIRST_TASK: Final = 32 << 10
-"""How large one is while nobody knows how long the function takes."""
-
-FIRST_TASK_WITHOUT_CALLS: Final = 1 << 20
-"""How large one is while nobody knows how long it takes, where nothing of the user's is called: that is little."""
-
-LEAST_SECONDS_WITHOUT_CALLS: Final = 0.05
-"""How long a task takes at least where nothing of the user's is called, while there are parts for it: to begin one, and
-to read what all tasks before it have written, is as much as some milliseconds of such work. Weighed: no worker that is
-done waits for another one longer than that."""
-
 SHORTEST_TASK_SECONDS: Final = 0.2
 """No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
 
@@ -40,6 +29,26 @@ _MOST_PIECES: Final = 8
 
 _SPARE_ROUNDS: Final = 2
 """How many tasks each worker should find at the least: what is left is cut smaller then, so that all end together."""
+
+
+class Sizes(NamedTuple):
+    """How large tasks are where that does not follow from how long others took, and how much is left."""
+
+    first: int = 32 << 10
+    """Bytes of input while nobody knows how long the function takes."""
+    least_seconds: float = 0.02
+    """How long a task takes at least, while there are parts for it: to hand one over and to begin it is as much as some
+    milliseconds of work. Weighed: no worker that is done waits for another one longer than that."""
+
+
+USUAL: Final = Sizes()
+
+WITHOUT_CALLS: Final = Sizes(first=1 << 20, least_seconds=0.05)
+"""Where nothing of the user's is called: a row takes little time, and a task reads what all before it have written."""
+
+_LEAST_SHARE: Final = 1 / 32
+"""Of the input: a task need not be larger. So a small input has several batches, from whose results the user can be
+warned that they are those of batches."""
 
 
 class Queue:
@@ -61,11 +70,12 @@ class Queue:
         """Which volume of the output each part belongs to."""
         self.weight = 0
         """How much waits, in bytes (rows for Parquet)."""
+        self._known = 0
+        """How much there is in all, by now."""
         self._volume = volume
         self._in_volume = 0
         self._unit_bytes = unit_bytes
-        self.calls_nothing = False
-        """Whether tasks call nothing of the user's: each row is known to take little time."""
+        self.sizes = USUAL
         self._most_files = most_files
         self._groups = groups
         self._waiting: list[tuple[int, int]] = []
@@ -99,7 +109,9 @@ class Queue:
                 self._in_volume = 0
             else:
                 self.volumes.append(self.volumes[-1] if self.volumes else 0)
-            self._in_volume += weight_of(part)
+            weight = weight_of(part)
+            self._known += weight
+            self._in_volume += weight
             self.parts.append(part)
         self.put_back(known, len(self.parts))
 
@@ -176,7 +188,7 @@ class Queue:
     @property
     def _first_size(self) -> float:
         """Tell how large a task is at most while nobody knows how long one takes."""
-        return (FIRST_TASK_WITHOUT_CALLS if self.calls_nothing else FIRST_TASK) / self._unit_bytes
+        return self.sizes.first / self._unit_bytes
 
     @property
     def _largest_size(self) -> float:
@@ -198,8 +210,8 @@ class Queue:
             return min(self._first_size, share / _SPARE_ROUNDS)
         if not (pace := self.paces.of(machine)):
             return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
-        fair = max(share * pace / mean, pace * LEAST_SECONDS_WITHOUT_CALLS if self.calls_nothing else 0.0)
-        return min(pace * self._task_seconds, self._largest_size, fair)
+        least = min(pace * self.sizes.least_seconds, self._known * _LEAST_SHARE)
+        return min(pace * self._task_seconds, self._largest_size, max(share * pace / mean, least))
 
     def pieces_of(self, index: int, machine: str) -> int:
         """Tell into how many tasks a part is best cut that was just taken for a machine: several towards the end.

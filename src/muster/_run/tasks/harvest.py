@@ -30,7 +30,7 @@ class Harvest:
         self._output_builder = run.output_builder
         self._record = record
         self._next: deque[tuple[Outcome, tuple[str, ...] | None] | str] = deque()
-        """What comes next in the output, with its columns; and pieces to forget, by name, once those before are moved."""
+        """What comes next in the output, with its columns; and pieces to forget once those before are moved."""
         self._obsolete: list[Path] = []
         """Files whose rows lie in the output, which the journal may not say yet."""
         self.trial: Trial | None = None
@@ -75,7 +75,7 @@ class Harvest:
         self._resumed.forget(first=task.first, last=task.last, lo=task.lo)
 
     def append(self, outcome: Outcome, columns: tuple[str, ...] | None) -> None:
-        """Have ``move`` move rows to the output that grows; their own file, often not on the disk yet, need never be."""
+        """Have ``move`` move rows to the output that grows; their own file is often not on the disk yet."""
         self._next.append((outcome, columns))
 
     def forget(self, name: str) -> None:
@@ -83,7 +83,7 @@ class Harvest:
         self._next.append(name)
 
     def move(self) -> None:
-        """Lengthen the output. This copies, so workers should have something to do meanwhile."""
+        """Lengthen the output. This copies: workers should have something to do meanwhile."""
         while self._next:
             match self._next.popleft():
                 case str(name):
