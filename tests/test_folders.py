@@ -144,6 +144,13 @@ def test_a_folder_that_links_to_itself_is_read_once(tmp_path: Path) -> None:
     assert frame_of(tmp_path / "in", tmp_path)["v"].tolist() == [1, 2]
 
 
+def test_links_that_lead_nowhere_are_no_files_of_a_folder(tmp_path: Path) -> None:
+    put(tmp_path / "in/a.csv", pd.DataFrame({"v": [1]}))
+    (tmp_path / "in/gone.csv").symlink_to("nowhere.csv")
+    (tmp_path / "in/itself.csv").symlink_to("itself.csv")
+    assert frame_of(tmp_path / "in", tmp_path)["v"].tolist() == [1]
+
+
 def test_a_folder_that_muster_wrote_is_an_input_with_its_parts_alone(tmp_path: Path) -> None:
     pq.write_table(pa.table({"v": range(10)}), tmp_path / "in.parquet")
     muster.run(same, tmp_path / "in.parquet", f"{tmp_path}/folder/", workers=0)

@@ -1,6 +1,7 @@
 """What a run reads: its files, how they are split, and the types of their columns."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,6 +20,15 @@ from ._questions import Ask, Head
 from ._settle import TextColumns
 from .chosen import names_alone
 from .sources import needs_copy
+
+
+@functools.lru_cache(maxsize=1)  # it is asked of each file, several times
+def _is_splittable(encoding: str) -> bool:
+    if encoding.lower().replace("-", "") in {"utf8", "ascii"}:
+        return True
+    from .streams import is_splittable
+
+    return is_splittable(encoding)
 
 
 def as_named(options: Options, sources: Sequence[Source]) -> Options:
@@ -85,20 +95,13 @@ class Inputs:
     @property
     def worker_dialect(self) -> Dialect:
         """Tell how workers find the text: a stream in an encoding of its own has become UTF-8."""
-        if self._is_splittable():
+        if _is_splittable(self.dialect.encoding):
             return self.dialect
         return dataclasses.replace(self.dialect, encoding="utf-8")
 
-    def _is_splittable(self) -> bool:
-        if self.dialect.encoding.lower().replace("-", "") in {"utf8", "ascii"}:
-            return True
-        from .streams import is_splittable
-
-        return is_splittable(self.dialect.encoding)
-
     def is_stream(self, source: Source) -> bool:
         """Tell whether a file must be read from its start."""
-        return self.format != "parquet" and (bool(source.codec) or not self._is_splittable())
+        return self.format != "parquet" and (bool(source.codec) or not _is_splittable(self.dialect.encoding))
 
     def first_questions(self) -> list[Any]:
         """List what a survey asks first and needs little for: where records start and end.

@@ -33,11 +33,8 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     ``forced`` counts in place of the suffix, ``default`` where there is none that muster knows. Raises ``UsageError``
     when nothing tells the format.
     """
-    suffixes = Path(file_name(path)).suffixes
-    *_, before, suffix = ["", *suffixes[-2:]] if suffixes else ["", ""]
-    codec = CODECS.get(suffix.lower(), "")
-    suffix = before if codec else suffix
-    kind = forced or FORMATS.get(suffix.lower()) or default
+    suffix, codec = _suffix_of(path)
+    kind = forced or FORMATS.get(suffix) or default
     if kind is None and Path(path).is_dir():
         raise UsageError(f"{path!r} is a folder. Say {path + '/'!r} for numbered parts in it, or name a file.")
     if kind is None:
@@ -49,6 +46,13 @@ def format_of(path: str, *, forced: str | None = None, default: str | None = Non
     if codec and kind == "parquet":
         raise UsageError(f"{path!r}: a Parquet file is compressed inside. Use plain .parquet.")
     return kind, codec
+
+
+def _suffix_of(path: str) -> tuple[str, str]:
+    """Tell the suffix of a path's name, in small letters, without that of a codec; and the codec."""
+    *_, before, suffix = ["", "", *file_name(path).rstrip("/").rpartition("/")[2].lstrip(".").lower().split(".")[1:]]
+    codec = CODECS.get(f".{suffix}", "")
+    return f".{before if codec else suffix}", codec
 
 
 def find_sources(  # noqa: PLR0913 (each is given by its name)
@@ -223,17 +227,15 @@ def _sifted(files: Sequence[FoundFile], forced: str | None) -> tuple[list[FoundF
 
 
 def _has_format(path: str, forced: str | None) -> bool:
-    suffixes = [suffix.lower() for suffix in Path(file_name(path)).suffixes]
-    if suffixes and suffixes[-1] in CODECS:
-        suffixes.pop()
-    kind = FORMATS.get(suffixes[-1]) if suffixes else None
+    kind = FORMATS.get(_suffix_of(path)[0])
     return kind is not None and forced in {None, kind}
 
 
 def _here(text: str) -> list[FoundFile]:
     path = Path(text)
     if path.is_dir():
-        names = ((str(path / name), name) for name in sorted(walk(path)))
+        begin = str(path / "_")[:-1]  # nothing where the folder is the current one
+        names = ((begin + name, name) for name in sorted(walk(path)))
         return [FoundFile(place, name, partial(_look, place), is_of_folder=True) for place, name in names]
     if path.exists():
         return [FoundFile(text, path.name, partial(_look, text))]

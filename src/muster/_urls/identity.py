@@ -63,11 +63,6 @@ def identity(path: str) -> Identity:
     return _of_url(path) if is_remote(path) else of_resolved(os.path.realpath(path))
 
 
-def of_resolved(path: str) -> Identity:
-    """Return the identity of a path that has no links."""
-    return _of_path(Path(path))
-
-
 def written(path: str) -> str:
     """Write the identity of a URL as text: the same for each spelling of it, wherever the store is the same."""
     kind, *names = map(str, _of_url(path))
@@ -93,22 +88,26 @@ def upwards(path: str) -> Iterator[Identity]:
         yield from (whole[:length] for length in range(len(whole), 0, -1))
         return
     resolved = Path(os.path.realpath(path))
-    yield from map(_of_path, (resolved, *resolved.parents))
+    yield from map(of_resolved, map(str, (resolved, *resolved.parents)))
 
 
-def _of_path(resolved: Path) -> Identity:
-    """Take device and inode: a hard link is the same place, and so is a name in another case where case is ignored."""
+def of_resolved(path: str) -> Identity:
+    """Return the identity of a path that has no links.
+
+    That is its device and inode: a hard link is the same place, and so is a name in another case where case is ignored.
+    """
     missing: list[str] = []
     while True:
         try:
-            status = os.stat(resolved)  # noqa: PTH116 (a name may hold what pathlib takes for a pattern elsewhere)
+            status = os.stat(path)  # noqa: PTH116 (of thousands of files, pathlib would take longer than the kernel)
         except (OSError, ValueError):
-            if resolved == resolved.parent:
+            if path == "/":
                 return ("", *reversed(missing))
-            missing.append(resolved.name)
-            resolved = resolved.parent
+            above, _, name = path.rpartition("/")
+            missing.append(name)
+            path = above or "/"
             continue
-        fold = str.casefold if missing and _ignores_case(resolved) else str
+        fold = str.casefold if missing and _ignores_case(Path(path)) else str
         return (status.st_dev, status.st_ino, *map(fold, reversed(missing)))
 
 
