@@ -169,9 +169,10 @@ bench-memory: install ## run groups and states over four times the memory that t
 bench-many: install ## measure many small files: against pandas, and as objects of a store against fsspec
 	$(BIN)/python benchmarks/many.py $(BENCH)
 
-bench-stream: install ## measure muster send to muster receive, through a function, and counts by key: rows a second, how long a row takes
+bench-stream: .venv/.bench-installed ## measure streams: send to receive, through a function, on Ray, counts by key and beside Bytewax
 	$(BIN)/python benchmarks/streaming.py $(BENCH)
 	$(BIN)/python benchmarks/keyed.py
+	$(BIN)/python benchmarks/beside_bytewax.py
 
 # What does not go with muster's own pinned packages: Daft, and Spark, which needs Java besides.
 .venv-peers/.installed: requirements-peers.lock

@@ -48,7 +48,7 @@ class Counting:
     def __init__(self, folder: Path, counts: str = STATES) -> None:
         self.folder = folder
         self.rows = self.files = 0
-        (folder / "in").mkdir()
+        (folder / "in").mkdir(exist_ok=True)
         (folder / "pipeline.py").write_text(PIPELINE.format(counts=counts))
         self.start()
 
@@ -64,11 +64,15 @@ class Counting:
         unfinished.write_text("key,more\n" + "".join(lines))
         self.files, self.rows = self.files + 1, self.rows + rows
         unfinished.replace(self.folder / "in" / f"{self.files:06}.csv")  # whole, so that it is one epoch
-        while self.done() < self.rows:
+        self.wait(self.rows)
+        return self.used - before
+
+    def wait(self, rows: int) -> None:
+        """Wait until so many rows are committed."""
+        while self.done() < rows:
             if self.process.poll() is not None:
                 raise RuntimeError("the stream ended")
             time.sleep(0.01)
-        return self.used - before
 
     def done(self) -> int:
         manifest = self.folder / "out" / "_manifest.jsonl"

@@ -279,6 +279,7 @@ def test_a_sender_or_a_file_with_other_columns_is_told_those_of_both(tmp_path: P
     ("one", "two", "why"),
     [
         ("listen_tcp('8888')", "listen_tcp('127.0.0.1:8888')", "are among those of listen_tcp('8888') already"),
+        ("listen_tcp('0')", "listen_tcp('localhost:0')", "and listen_tcp('localhost:0') would change places whenever"),
         ("follow_redis('redis://h', 'a')", "follow_redis('redis://h', 'a')", "are among those of follow_redis("),
         ("follow_redis('redis://h', 'a')", "follow_redis('redis://me@H:6379/0', 'a')", "are among those of follow_"),
         ("follow_kafka('h:1', 'a')", "follow_kafka('h:1', 'a')", "are among those of follow_kafka("),

@@ -10,7 +10,7 @@ import pytest
 
 from muster._model import Column, Measure, WindowClock
 from muster._worker.states import TrackedStates
-from muster._worker.windows.gates import GateRows
+from muster._worker.windows.gates import GateRows, RowTypes
 from muster._worker.windows.sums_of_streams import SummedWindows
 from muster.errors import DataError
 
@@ -34,7 +34,7 @@ def rows_of(frame: pd.DataFrame) -> GateRows:
 
 def closed(own: SummedWindows, states: Any) -> pd.DataFrame:  # noqa: ANN401 (states by key)
     own.begin(WindowClock(watermark=1 << 60, closes=True), has_all_keys=True)
-    made = own.closed(states)
+    made = own.closed(states, RowTypes((), b""))
     assert made is not None
     assert not states
     return made.sort_index(kind="stable")

@@ -308,6 +308,27 @@ def test_a_column_without_times_stops_the_stream_in_words(tmp_path: Path) -> Non
     assert "The column 'k' holds text, and window goes by the time of each row" in err
 
 
+@pytest.mark.parametrize("window", ["'1h', time='at'", "session='30m', time='at'"])
+def test_a_sum_that_is_too_large_stops_the_stream_until_its_column_is_read_as_decimals(
+    tmp_path: Path, window: str
+) -> None:
+    made, large = "agg(total=('n', 'sum'), most=('n', 'max'))", 9 * 10**18
+    written(tmp_path, window, made)
+    with following(tmp_path, "--workers", "0", "--quiet") as process:
+        times = f"a,2026-01-01 10:00:00,{large}\na,2026-01-01 10:10:00,{large}\nb,2026-01-01 10:10:00,5\n"
+        append(tmp_path / "in" / "a.csv", HEADER + times + "c,2026-01-01 12:00:00,1\n")
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "fit into 64 bits. Read the column as decimals: dtype={'n': 'float64'}, in a stream with --accept" in err
+    written(tmp_path, window, made, source="follow_csv('in/', every=0, parse_dates=['at'], dtype={'n': 'float64'})")
+    with following(tmp_path, "--workers", "0", "--accept-changes") as process:
+        until(lambda: bool(manifest(tmp_path)) or process.poll() is not None)
+        code, _, err = stopped(tmp_path, process)
+    assert code == 0, err
+    rows = [line.split(",") for line in joined(tmp_path).splitlines()[1:]]
+    assert [(row[0], *map(float, row[3:])) for row in rows] == [("a", 2.0 * large, 1.0 * large), ("b", 5.0, 5.0)]
+
+
 def test_interrupted_a_stream_goes_on_with_its_windows_and_counts_late_rows_on(tmp_path: Path) -> None:
     written(tmp_path, "'1h', time='at'", "agg(n='count')")
     with following(tmp_path, "--workers", "0", "--quiet") as process:

@@ -98,6 +98,11 @@ def _check_are_two(one: ListenTcp | ReadFrom, two: ListenTcp | ReadFrom) -> None
     if isinstance(one, ListenTcp) and isinstance(two, ListenTcp):
         from muster._streams.endpoints import endpoint_of
 
+        if endpoint_of(one).port == endpoint_of(two).port == 0:
+            raise UsageError(
+                f"merge(): port 0 is any that is free, so {one.call} and {two.call} would change places whenever the"
+                " stream goes on. Give at least one of them a port of its own."
+            )
         is_one = endpoint_of(one) == endpoint_of(two)
     elif isinstance(one, ReadFrom) and isinstance(two, ReadFrom):
         is_one = is_one or one.source is two.source

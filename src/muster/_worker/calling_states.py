@@ -21,7 +21,7 @@ from .calling_one import OneStepCaller
 from .failures import said, traced
 from .lane_rows import LaneBatch
 from .states import States
-from .windows.gates import Gate, GateRows
+from .windows.gates import Gate, GateRows, RowTypes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,8 @@ class StateCaller(OneStepCaller):
 
     def closed(self, states: States) -> Given | None:
         """Give the rows of windows that are closed now, if the step keeps some."""
-        rows = self.gate.closed(states) if self.gate is not None else None
+        now = RowTypes(self._briefing.columns, self._agreed)
+        rows = self.gate.closed(states, now) if self.gate is not None else None
         if rows is None:
             return None
         rows = _in_order(rows)

@@ -200,5 +200,5 @@ def _too_large(measure: Measure, keys: pd.DataFrame, group: int) -> DataError:
     name = measure.columns[0]
     return DataError(
         f"{measure.output}=({name!r}, 'sum'): the sum of the group {key} does not fit into 64 bits. Read the column as"
-        f" decimals: dtype={{{name!r}: 'float64'}}."
+        f" decimals: dtype={{{name!r}: 'float64'}}, in a stream with --accept-changes."
     )

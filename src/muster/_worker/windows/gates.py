@@ -32,6 +32,14 @@ class GateRows(NamedTuple):
     places: np.ndarray
 
 
+class RowTypes(NamedTuple):
+    """What the columns of rows are at present."""
+
+    columns: tuple[Column, ...]
+    agreed: bytes
+    """As of ``GateRows``."""
+
+
 class Gate:
     """Knows what time it is, and what it has seen since it was told that."""
 
@@ -53,9 +61,12 @@ class Gate:
         del rows, states
         return False
 
-    def closed(self, states: Any) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
-        """Give the rows of windows that are closed now, each labelled by its place; ``None`` where there are none."""
-        del states
+    def closed(self, states: Any, now: RowTypes) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
+        """Give the rows of windows that are closed now, each labelled by its place; ``None`` where there are none.
+
+        Types may have changed since the rows came: ``now`` has those of rows that come at present.
+        """
+        del states, now
         return None
 
     def look(self, lane: int, states: Any) -> None:  # noqa: ANN401 (likewise)
@@ -79,6 +90,12 @@ class Gate:
         if len(known):
             self._latest = max(self._latest, int(ticks.microseconds(min(known.max(), now))))
         return ticks
+
+
+def as_now(rows: pd.DataFrame, now: RowTypes) -> pd.DataFrame:
+    """Make decimals of integers whose column is read as decimals now: as integers, their sum may be too large."""
+    decimals = {column.name for column in now.columns if column.fixed == "float64"}
+    return rows.astype({name: "float64" for name in decimals.intersection(rows) if rows[name].dtype.kind in "iu"})
 
 
 def keys_of(states: Any) -> list[Any]:  # noqa: ANN401 (states by key)

@@ -9,7 +9,7 @@ import pandas as pd
 from muster._formats.keyed import numbered
 from muster._model import WINDOW_END, WINDOW_START, Grouping
 
-from .gates import Gate, due, stored
+from .gates import Gate, RowTypes, as_now, due, stored
 from .times import Ticks, check_has_none, column_of, ticks_of
 
 _TIME: Final = "__time__"
@@ -39,7 +39,7 @@ class StreamSessions(Gate):
             states[ticks.microseconds(int(ends[~is_late].min()), up=True), int(own.index[0])] = own
         return pd.DataFrame() if len(df) else self._marked(own, ticks, ends)
 
-    def closed(self, states: Any) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
+    def closed(self, states: Any, now: RowTypes) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
         """Give the rows of sessions that are closed now; other rows of the frames they were in go on waiting."""
         watermark = self.clock.watermark
         if not self.clock.closes or not due(states, watermark):
@@ -61,7 +61,7 @@ class StreamSessions(Gate):
                 rest = whole[left]
                 states[int(last[left].min()), int(rest.index[0])] = rest
         gone = Ticks(starts[is_closed], ticks.unit, ticks.zone)
-        return self._marked(whole[is_closed], gone, ends[is_closed]) if is_closed.any() else None
+        return self._marked(as_now(whole[is_closed], now), gone, ends[is_closed]) if is_closed.any() else None
 
     def _sessions(self, rows: pd.DataFrame, ticks: Ticks) -> tuple[np.ndarray, np.ndarray]:
         """Give when the session of each row begins, and ends."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from muster._model import WINDOW_END, WINDOW_START
 
-from .gates import Gate, due
+from .gates import Gate, RowTypes, as_now, due
 from .times import Ticks, check_has_none
 
 _BEFORE_ALL: Final = -(1 << 62)
@@ -53,10 +53,10 @@ class StreamWindows(Gate):
         rows = np.repeat(np.arange(len(places)), copies).reshape(is_open.shape)
         return rows[is_open], starts[is_open]
 
-    def closed(self, states: Any) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
+    def closed(self, states: Any, now: RowTypes) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
         """Give the rows of windows that are closed now."""
         keys = due(states, self.clock.watermark) if self.clock.closes else []
-        return pd.concat([states.pop(key) for key in keys]) if keys else None
+        return as_now(pd.concat([states.pop(key) for key in keys]), now) if keys else None
 
 
 window = StreamWindows

@@ -24,8 +24,9 @@ from muster._worker.aggregates.codes import Codes, codes_of, together
 from muster._worker.aggregates.plan import MeasurePlan
 from muster._worker.aggregates.step import agg
 from muster._worker.aggregating import reduced
+from muster.errors import DataError
 
-from .gates import GateRows, due, keys_of
+from .gates import GateRows, RowTypes, due, keys_of
 from .of_streams import StreamWindows
 from .times import check_has_none
 
@@ -134,13 +135,32 @@ class SummedWindows(StreamWindows):
         codes, firsts = together(columns)
         return plan, table, codes, pa.array(firsts)
 
-    def closed(self, states: Any) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
+    def closed(self, states: Any, now: RowTypes) -> pd.DataFrame | None:  # noqa: ANN401 (likewise)
         """Give the rows of the output of windows that are closed now, each labelled by the place of its first row."""
         keys = due(states, self.clock.watermark) if self.clock.closes else []
         if not keys:
             return None
         parts = [states.pop(key) for key in keys]
-        plan, table, codes, firsts = self._together(parts, max(parts, key=lambda one: one.last))
+        newest = max(parts, key=lambda one: one.last)
+        try:
+            return self._worked_out(parts, newest)
+        except DataError:  # a sum is too large for its type, which may be another one by now
+            if not {*self._needed} <= {column.name for column in now.columns}:
+                raise
+            return self._worked_out(parts, self._none(now, newest))
+
+    def _none(self, now: RowTypes, newest: Partials) -> Partials:
+        """Make a stretch without rows that has the types of ``now``; of the window it has those of another stretch."""
+        columns = (*(now.columns[place] for place in places_of(self._needed, now.columns)), *_WINDOW)
+        window = newest.table.column(str(len(self._by.columns) - 1)).type
+        agreed = _schema_of(columns[: -len(_WINDOW)], now.agreed, window)
+        rows = kinds.table_of(columns, agreed).append_column(ROW, pa.array([], pa.int64()))
+        kept = reduced(rows, _plan_of(self._by, columns, agreed), places_of(self._by.columns, columns))
+        return Partials(kept, columns, agreed, newest.last)
+
+    def _worked_out(self, parts: Sequence[Partials], newest: Partials) -> pd.DataFrame:
+        """Work out the rows of the output. Raises ``DataError`` where a sum does not fit the types of ``newest``."""
+        plan, table, codes, firsts = self._together(parts, newest)
         cells = [table.column(str(at)).take(firsts) for at in range(len(plan.keys))]
         made = plan.frame(kinds.frame_of(plan.keys, plan.agreed, cells), plan.together(table, codes, len(firsts)), {})
         return made.set_axis(pd.Index(table.column(ROW).take(firsts).to_numpy()))
