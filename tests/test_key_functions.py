@@ -202,6 +202,9 @@ GIVES: dict[str, Keys] = {
     "frame": lambda df: df[["name"]],
     "plane": lambda df: df.to_numpy(),
     "nothing": lambda _: None,
+    "ranges": lambda df: pd.cut(pd.Series(range(len(df)), df.index), [-1, 1, 1_000_000]),
+    "months": lambda df: pd.Series(pd.Timestamp("2026-11-28"), df.index).dt.to_period("M"),
+    "tuples": lambda df: [None, *[(1, "a")] * (len(df) - 1)],
 }
 
 
@@ -215,6 +218,9 @@ GIVES: dict[str, Keys] = {
         ("frame", "'by_name' gave DataFrame as the keys .* by a list of functions"),
         ("plane", "'by_name' gave an array of 2 dimensions as the keys"),
         ("nothing", "'by_name' gave NoneType as the keys"),
+        ("ranges", r"'by_name' gave keys of the type interval\[int64, right\].*: return keys\.astype\(str\)"),
+        ("months", r"'by_name' gave keys of the type period\[M\]"),
+        ("tuples", "'by_name' gave keys of the type tuple"),
     ],
 )
 def test_what_are_no_keys_of_the_rows_stops_the_run_in_words(clicks: Path, what: str, said: str) -> None:

@@ -1,5 +1,6 @@
 """muster receive: rows over TCP, kept in files, from the seed's kind of sender and from those that say hello."""
 
+import codecs
 import gzip
 import json
 import resource
@@ -99,7 +100,7 @@ def test_the_end_of_a_stream_is_acknowledged_also_to_who_has_closed_its_way_ther
 BAD = {
     b"GET / HTTP/1.1\r\n\r\n": "1,195,725,856 bytes",
     framed(HEADER) + b"\x7f\xff\xff\xff": "2,147,483,647 bytes, and 16,777,216 are the most",
-    framed(b"other,names") + framed(b"1,2"): "its header is 'other,names', and that of the file is 'id,name'",
+    framed(b"other,names") + framed(b"1,2"): "its header is 'other,names', and that of the rows so far is 'id,name'",
     framed(HEADER) + framed(b'1,"half a cell'): "a row of CSV ends within a quoted cell, at frame 1",
     framed(HEADER) + framed(END) + framed(b"1,2"): "there are frames behind the one that ends the stream",
     framed(b"\x01muster2 {}"): "the hello is of version b'2', and this receiver speaks version 1",
@@ -163,6 +164,15 @@ def test_rows_behind_the_header_in_its_frame_are_rows_and_repeated_in_no_file(tm
         assert receiver.stop()[:2] == (0, "2 rows received\n")
     texts = [(tmp_path / f"out-{number:06}.csv").read_bytes() for number in (1, 2)]
     assert texts == [header + b"\n1,a\n2,b\n", header + b"\n3,a\n4,b\n"]
+
+
+def test_the_mark_that_files_of_utf_8_may_begin_with_is_no_part_of_a_header(tmp_path: Path) -> None:
+    with listening(tmp_path, "-o", "out.csv", "--rows", "3") as receiver:
+        for number, mark in enumerate([codecs.BOM_UTF8, b"", codecs.BOM_UTF8]):
+            assert seeds_sender(receiver.port, [mark + HEADER, b"%d,a" % number]) == b""
+        assert receiver.ended()[0] == 0
+    assert (tmp_path / "out.csv").read_bytes().startswith(HEADER + b"\n")
+    assert sorted(rows_of(tmp_path / "out.csv")) == [b"0,a", b"1,a", b"2,a"]
 
 
 @given(st.lists(st.sampled_from(["a", '"', '""', '"a"', ",", "\n", "\r", ""]), max_size=8).map("".join))

@@ -199,6 +199,7 @@ def test_a_run_that_is_no_stream_and_one_that_is_not_there_are_told_likewise(tmp
     assert muster("status", run[:8]).out.startswith(f"{run}: finished, 2 rows\nprocess: ")
     assert "stream" not in json.loads(muster("status", run, "--json").out)
     assert "stream" not in pages.overview(look_at(find(None))).fragments["stream"]
+    assert "There is no run '20010101-000000-0000'. The newest are: " in muster("status", "20010101-000000-0000").err
     ended = muster("status", "elsewhere")
     assert (ended.code, "There is no cluster 'elsewhere'" in ended.err) == (2, True)
 

@@ -66,7 +66,7 @@ def hashes_of(
     table: pa.Table, names: tuple[str, ...], columns: tuple[Column, ...]
 ) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Hash the key of each row of a block."""
-    return keys.hashes((table.column(at), type_of(columns[at])) for at in places_of(names, columns))
+    return keys.hashes(((table.column(at), type_of(columns[at])) for at in places_of(names, columns)), names)
 
 
 def numbered(keys: Sequence[Any], grouping: Grouping, *, sort: bool) -> np.ndarray:

@@ -29,15 +29,33 @@ _DAY: Final = 86_400
 _Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 
-def hashes(columns: Iterable[tuple[pa.ChunkedArray, str]]) -> _Hashes:
-    """Hash the key of each row; each of its columns comes with its type, as ``_rows.type_of`` names it."""
+def hashes(columns: Iterable[tuple[pa.ChunkedArray, str]], names: Sequence[str] = ()) -> _Hashes:
+    """Hash the key of each row; each of its columns comes with its type, as ``_rows.type_of`` names it.
+
+    Raises ``DataError``, which says the column's name, where its values are no keys.
+    """
     whole: _Hashes | None = None
-    for cells, type_name in columns:
-        own = _of_column(cells, type_name)
+    for at, (cells, type_name) in enumerate(columns):
+        try:
+            own = _of_column(cells, type_name)
+        except _NoKeysError as error:
+            raise _are_no_keys(error.args[0], *names[at : at + 1]) from None
         whole = own if whole is None else _mixed(whole * _FACTORS[0] + own)
     if whole is None:
         raise ValueError("a key without a column")
     return _mixed(whole + _BEGIN)
+
+
+class _NoKeysError(Exception):
+    """Values of this type of Arrow cannot be compared as keys."""
+
+
+def _are_no_keys(kind: pa.DataType, name: str = "column") -> DataError:
+    type_name = kind.extension_name if isinstance(kind, pa.BaseExtensionType) else kind
+    return DataError(
+        f"Rows cannot be grouped by {name!r}, a column of the type {type_name}: its values cannot be compared as keys."
+        f" Make a key of it in a step before, such as .map_batches(lambda df: df.assign(key=df[{name!r}].astype(str)))."
+    )
 
 
 def lanes(hashed: _Hashes) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -71,10 +89,7 @@ def _of_array(cells: pa.Array, type_name: str) -> _Hashes:
     for is_of_these, hashed in _OF_TYPES:
         if is_of_these(kind):
             return hashed(cells)
-    raise DataError(
-        f"Rows cannot be grouped by a column of the type {kind}: its values cannot be compared as keys. Make a key of"
-        " it in a step before, such as .map_batches(lambda df: df.assign(key=df['column'].astype(str)))."
-    )
+    raise _NoKeysError(kind)
 
 
 _PARSED: Final[dict[str, Callable[[str], object]]] = {"bigint": int, "object": json.loads}

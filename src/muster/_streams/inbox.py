@@ -111,7 +111,7 @@ class Inbox:
         """
         if not self._listening.has_header and self._header is None:
             return
-        header = header.removesuffix("\n").removesuffix("\r")
+        header = header.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
         text, delimiter = header.encode("utf-8", "surrogateescape"), self._listening.delimiter
         if delimiter and is_torn(text, delimiter=delimiter):
             raise HelloError(f"its header ends within a quoted cell: {header[:200]!r}")
@@ -122,7 +122,7 @@ class Inbox:
             self._header = self._batch.header = header
             self.has_come.set()
         elif header != self._header:
-            raise HelloError(f"its header is {header[:200]!r}, and that of the file is {self._header[:200]!r}")
+            raise HelloError(f"its header is {header[:200]!r}, and that of the rows so far is {self._header[:200]!r}")
 
     def add(self, payloads: Sequence[bytes], *, stream: str = "", first: int = 0) -> str:
         """Take rows, those of a stream that are new; return why they cannot be taken, or not all of them."""

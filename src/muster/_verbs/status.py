@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from muster._journal.events import UnreadableError
 from muster._journal.runs import KnownRun, find, known
@@ -17,6 +17,9 @@ from muster.errors import MusterError, UsageError
 from ._answer import tell
 from ._failures import raise_any
 from ._parser import Parser
+
+_DAY: Final = len("20261127")
+"""What the id of a run begins with: so a name that does is meant for one."""
 
 
 def add(verb: Parser) -> None:
@@ -69,8 +72,9 @@ def call(parsed: argparse.Namespace) -> int:
 
 
 def _run(name: str) -> KnownRun | None:
-    """Find the run whose id this is, or begins so. Raises ``UsageError`` where there are several."""
-    return find(name) if any(one.run.startswith(name) for one in known()) else None
+    """Find the run whose id this is, or begins so. Raises ``UsageError`` where there are several, or none of a day."""
+    is_id = name[:_DAY].isdigit() and len(name) >= _DAY
+    return find(name) if is_id or any(one.run.startswith(name) for one in known()) else None
 
 
 def _streams() -> Iterator[dict[str, Any]]:

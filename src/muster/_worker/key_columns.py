@@ -1,5 +1,6 @@
 """Keys that the user's functions make of rows. A step before the exchange adds them as columns, for rows to go by."""
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,31 @@ def _keys(function: Callable[[Any], object], df: "pd.DataFrame", column: str) ->
             " together by gives one key for each row it gets, in their order; a row that has none gets None."
         )
     if not isinstance(keys, pd.Series):
-        return pd.Series(keys.to_pandas() if hasattr(keys, "to_pandas") else keys).set_axis(df.index)
-    if not keys.index.equals(df.index):
+        keys = pd.Series(keys.to_pandas() if hasattr(keys, "to_pandas") else keys).set_axis(df.index)
+    series: pd.Series[Any] = keys
+    if (given := _no_keys(series)) is not None:
+        raise UserCodeError(
+            f"{name!r} gave keys of the type {given}, which rows are not put together by. Have it give others, for"
+            " example text: return keys.astype(str)."
+        )
+    if not series.index.equals(df.index):
         raise UserCodeError(
             f"{name!r} gave keys with another index than that of the rows, so it is not known which key is whose. Leave"
             " the index as it is (no reset_index, no sort_values), or give an array in the order of the rows, such as"
             " keys.to_numpy()."
         )
-    return keys
+    return series
+
+
+def _no_keys(keys: "pd.Series[Any]") -> object:
+    """Name the type of what is given as keys if rows are not put together by it; ``None`` where they are."""
+    import pandas as pd
+
+    dtype: Any = keys.cat.categories.dtype if isinstance(keys.dtype, pd.CategoricalDtype) else keys.dtype
+    if isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype) or dtype.kind == "c":
+        return dtype
+    value = next(iter(keys.dropna().head(1)), None) if pd.api.types.is_object_dtype(dtype) else None
+    return type(value).__name__ if isinstance(value, list | tuple | dict | set | complex | uuid.UUID) else None
 
 
 def _is_one_column(keys: Any) -> bool:  # noqa: ANN401 (whatever a function may give)

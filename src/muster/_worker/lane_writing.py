@@ -51,7 +51,7 @@ class LaneWriter(Writer):
         columns = [(table.column(at), AS_IS) for at in places]
         if not columns:
             return in_lanes(table, None, section.said)
-        return in_lanes(*of_keys(table, keys.hashes(columns), self._only), section.said)
+        return in_lanes(*of_keys(table, keys.hashes(columns, self._grouping.columns), self._only), section.said)
 
 
 def of_keys(table: pa.Table, hashed: np.ndarray, only: Sequence[int] = ()) -> tuple[pa.Table, np.ndarray]:
