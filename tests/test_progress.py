@@ -1,6 +1,7 @@
 """The state of a run, driven through orders of events that no cluster would show in a lifetime."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,11 +34,12 @@ from muster._progress.actions import (
 from muster._progress.cuts import together
 from muster._progress.progress import Progress
 from muster._progress.queue import (
+    FIRST_TASK,
+    FIRST_TASK_WITHOUT_CALLS,
     LARGEST_TASK,
+    LEAST_SECONDS,
+    LEAST_SECONDS_WITHOUT_CALLS,
     TASK_SECONDS,
-    USUAL,
-    WITHOUT_CALLS,
-    Sizes,
 )
 from muster._progress.schema import by_column, form, united
 from muster._run.history.past import Past
@@ -679,7 +681,7 @@ def test_a_row_that_kills_costs_a_logarithm_of_deaths_and_is_rejected_alone(part
 
 
 def test_what_killed_a_worker_is_never_handed_out_ahead_of_time() -> None:
-    progress = progress_over(line_of_parts(4000, rows=1, size=USUAL.first))
+    progress = progress_over(line_of_parts(4000, rows=1, size=FIRST_TASK))
     done, first = submitted(progress.submit(slots(2, 0)))
     progress.done(done.number, outcome_of(done, seconds=Seconds(total=0.5)))
     progress.lost(first.number, "it died", began=True)
@@ -701,21 +703,21 @@ def test_a_row_that_cannot_be_read_is_condemned_alone_from_the_start() -> None:
     assert [(task.condemned, task.rows) for task in tasks if task.last == 11] == [("never closed", 1)]
 
 
-def sizes_of_tasks(*, parts: int, size: int, seconds_a_byte: float, sizes: Sizes = USUAL) -> list[int]:
-    progress = progress_over(line_of_parts(parts, size=size), sizes=sizes)
-    seen: list[int] = []
+def sizes_of_tasks(*, parts: int, size: int, seconds_a_byte: float, calls_nothing: bool = False) -> list[int]:
+    progress = progress_over(line_of_parts(parts, size=size), calls_nothing=calls_nothing)
+    sizes: list[int] = []
     while not progress.is_done:
         (task,) = submitted(progress.submit(slots(1, 0)))
-        seen.append(task.stop - task.start)
-        progress.done(task.number, outcome_of(task, seconds=Seconds(total=seen[-1] * seconds_a_byte)))
-    return seen
+        sizes.append(task.stop - task.start)
+        progress.done(task.number, outcome_of(task, seconds=Seconds(total=sizes[-1] * seconds_a_byte)))
+    return sizes
 
 
 def test_tasks_begin_small_then_take_their_time_and_shrink_towards_the_end() -> None:
     part, seconds_a_byte = 16 << 10, 1e-6
     sizes = sizes_of_tasks(parts=1000, size=part, seconds_a_byte=seconds_a_byte)
     assert sum(sizes) == 1000 * part
-    assert sizes[0] <= USUAL.first
+    assert sizes[0] <= FIRST_TASK
     wanted = TASK_SECONDS / seconds_a_byte
     assert max(sizes) <= wanted
     assert sizes[1] > wanted - part
@@ -726,26 +728,25 @@ def test_tasks_begin_small_then_take_their_time_and_shrink_towards_the_end() -> 
     assert sizes[-1] <= 2 * part
 
 
-def test_tasks_do_not_shrink_to_what_it_costs_to_hand_one_over() -> None:
-    part, seconds_a_byte = 1 << 10, 1e-7
-    sizes = sizes_of_tasks(parts=20_000, size=part, seconds_a_byte=seconds_a_byte)
-    assert sum(sizes) == 20_000 * part
-    assert min(sizes[1:-1]) > USUAL.least_seconds / seconds_a_byte - part
-
-
-def test_a_small_input_has_tasks_of_several_sizes_however_fast_the_function_is() -> None:
-    sizes = sizes_of_tasks(parts=64, size=437, seconds_a_byte=1e-9)
-    assert len(sizes) >= 8
-    assert max(sizes) >= 4 * min(sizes)
+def test_few_tasks_are_shorter_than_what_it_costs_to_hand_one_over() -> None:
+    part, seconds_a_byte, workers = 1 << 10, 1e-7, 2
+    first, *others = sizes_of_tasks(parts=20_000, size=part, seconds_a_byte=seconds_a_byte)
+    least, left = LEAST_SECONDS / seconds_a_byte, 20_000 * part - first
+    short = [size for size in others if size < least - part]
+    assert len(short) <= math.log(least / part, workers) + 2, "each has a worker's share of what is left"
+    for size in others:
+        assert size <= max(left / workers, part)
+        left -= size
+    assert left == 0
 
 
 def test_tasks_that_call_nothing_begin_large_and_do_not_shrink_to_what_it_costs_to_begin_one() -> None:
     part, seconds_a_byte = 16 << 10, 1e-6
-    sizes = sizes_of_tasks(parts=1000, size=part, seconds_a_byte=seconds_a_byte, sizes=WITHOUT_CALLS)
+    sizes = sizes_of_tasks(parts=1000, size=part, seconds_a_byte=seconds_a_byte, calls_nothing=True)
     assert sum(sizes) == 1000 * part
-    assert sizes[0] == WITHOUT_CALLS.first
-    assert min(sizes[:-1]) > WITHOUT_CALLS.least_seconds / seconds_a_byte - part
-    slow = sizes_of_tasks(parts=100, size=part, seconds_a_byte=1e-4, sizes=WITHOUT_CALLS)
+    assert sizes[0] == FIRST_TASK_WITHOUT_CALLS
+    assert min(sizes[:-1]) > LEAST_SECONDS_WITHOUT_CALLS / seconds_a_byte - part
+    slow = sizes_of_tasks(parts=100, size=part, seconds_a_byte=1e-4, calls_nothing=True)
     assert set(slow[1:]) == {part}
 
 
@@ -760,14 +761,14 @@ def test_a_part_larger_than_any_task_is_a_task_of_its_own() -> None:
 
 
 def test_work_is_handed_out_ahead_only_while_there_is_plenty() -> None:
-    progress = progress_over(line_of_parts(20, size=USUAL.first))
+    progress = progress_over(line_of_parts(20, size=FIRST_TASK))
     assert progress.submit(slots(0, 2)) == []  # nobody knows yet how long a task takes
     (first,) = submitted(progress.submit(slots(1, 0)))
     progress.done(first.number, outcome_of(first, seconds=Seconds(total=TASK_SECONDS)))
     assert len(progress.submit(slots(0, 2))) == 2
     while not progress.is_done:
         ahead = progress.submit(slots(0, 1))
-        assert not ahead or progress.waiting_weight >= 3 * USUAL.first
+        assert not ahead or progress.waiting_weight >= 3 * FIRST_TASK
         list(submitted(progress.submit(slots(1, 0))))
         for number in progress.running:
             progress.failed(number)

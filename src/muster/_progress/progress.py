@@ -22,7 +22,7 @@ from .extent import Extent
 from .handing_out import Calls, HandingOut, Terms
 from .openings import Openings
 from .order import Order, key_of
-from .queue import USUAL, Queue, Sizes
+from .queue import Queue
 from .repeats import Repeats
 from .retries import Retries
 from .schema import Union
@@ -54,7 +54,7 @@ class Progress:
         may_duplicate: bool = False,
         last_number: int = 0,
         lanes_end: bool = False,
-        sizes: Sizes = USUAL,
+        calls_nothing: bool = False,
     ) -> None:
         """Begin without parts.
 
@@ -66,11 +66,11 @@ class Progress:
         ``most_files``: nor is one of parts of more files. ``may_duplicate``: what is with a worker that loads for
         longer than all the rest takes, another machine does, too. ``last_number``: of the tasks that the engine was
         given before, and may tell of still. ``lanes_end``: each part is a lane, and a step may have something to do at
-        its end. ``sizes``: those of tasks that do not follow from how long others took.
+        its end. ``calls_nothing``: tasks call nothing of the user's, so each row is known to take little time.
         """
         self._extent = Extent(Allowance.of(max_bad_rows))
         self._queue = Queue(workers=workers, volume=volume, unit_bytes=unit_bytes, most_files=most_files, groups=groups)
-        self._queue.sizes = sizes
+        self._queue.calls_nothing = calls_nothing
         self._suspects = Suspects()
         self._doubt = Doubt()
         self._retries = Retries(

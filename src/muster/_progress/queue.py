@@ -3,7 +3,7 @@
 from bisect import bisect, insort
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple
+from typing import Final
 
 from muster._model import Part, Task
 
@@ -21,6 +21,23 @@ LONGEST_TASK_SECONDS: Final = 10.0
 LARGEST_TASK: Final = 8 << 20
 """Bytes of input: a worker's memory stays some ten times that."""
 
+FIRST_TASK: Final = 32 << 10
+"""How large one is while nobody knows how long the function takes."""
+
+FIRST_TASK_WITHOUT_CALLS: Final = 1 << 20
+"""How large one is while nobody knows how long it takes, where nothing of the user's is called: that is little."""
+
+LEAST_SECONDS: Final = 0.02
+"""How long a task takes at least: to hand one over and to begin it is as much as some milliseconds of work. Weighed: no
+worker that is done waits for another one longer than that."""
+
+_LEAST_SHARE: Final = 1 / 32
+"""Of the input: no task need be larger. So of a small one there are several batches, of several sizes, from whose
+results the user can be warned that they are those of batches."""
+
+LEAST_SECONDS_WITHOUT_CALLS: Final = 0.05
+"""Where nothing of the user's is called, and whatever is left: a task then also reads what all before it have written."""
+
 SHORTEST_TASK_SECONDS: Final = 0.2
 """No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
 
@@ -29,26 +46,6 @@ _MOST_PIECES: Final = 8
 
 _SPARE_ROUNDS: Final = 2
 """How many tasks each worker should find at the least: what is left is cut smaller then, so that all end together."""
-
-
-class Sizes(NamedTuple):
-    """How large tasks are where that does not follow from how long others took, and how much is left."""
-
-    first: int = 32 << 10
-    """Bytes of input while nobody knows how long the function takes."""
-    least_seconds: float = 0.02
-    """How long a task takes at least, while there are parts for it: to hand one over and to begin it is as much as some
-    milliseconds of work. Weighed: no worker that is done waits for another one longer than that."""
-
-
-USUAL: Final = Sizes()
-
-WITHOUT_CALLS: Final = Sizes(first=1 << 20, least_seconds=0.05)
-"""Where nothing of the user's is called: a row takes little time, and a task reads what all before it have written."""
-
-_LEAST_SHARE: Final = 1 / 32
-"""Of the input: a task need not be larger. So a small input has several batches, from whose results the user can be
-warned that they are those of batches."""
 
 
 class Queue:
@@ -71,11 +68,12 @@ class Queue:
         self.weight = 0
         """How much waits, in bytes (rows for Parquet)."""
         self._known = 0
-        """How much there is in all, by now."""
+        """How much of the input there is by now, likewise."""
         self._volume = volume
         self._in_volume = 0
         self._unit_bytes = unit_bytes
-        self.sizes = USUAL
+        self.calls_nothing = False
+        """Whether tasks call nothing of the user's: each row is known to take little time."""
         self._most_files = most_files
         self._groups = groups
         self._waiting: list[tuple[int, int]] = []
@@ -89,8 +87,11 @@ class Queue:
     @workers.setter
     def workers(self, count: int) -> None:
         self._workers = count
-        self._spare_tasks = count * _SPARE_ROUNDS
         self._task_seconds = min(max(TASK_SECONDS, count * TASK_SECONDS_A_WORKER), LONGEST_TASK_SECONDS)
+
+    @property
+    def _spare_tasks(self) -> int:
+        return self._workers * _SPARE_ROUNDS
 
     def __bool__(self) -> bool:
         """Tell whether any part waits."""
@@ -188,7 +189,7 @@ class Queue:
     @property
     def _first_size(self) -> float:
         """Tell how large a task is at most while nobody knows how long one takes."""
-        return self.sizes.first / self._unit_bytes
+        return (FIRST_TASK_WITHOUT_CALLS if self.calls_nothing else FIRST_TASK) / self._unit_bytes
 
     @property
     def _largest_size(self) -> float:
@@ -210,7 +211,10 @@ class Queue:
             return min(self._first_size, share / _SPARE_ROUNDS)
         if not (pace := self.paces.of(machine)):
             return min(self._first_size, mean * self._task_seconds, share / _SPARE_ROUNDS)
-        least = min(pace * self.sizes.least_seconds, self._known * _LEAST_SHARE)
+        if self.calls_nothing:
+            least = pace * LEAST_SECONDS_WITHOUT_CALLS
+        else:
+            least = min(pace * LEAST_SECONDS, self._known * _LEAST_SHARE, self.weight / self._workers)
         return min(pace * self._task_seconds, self._largest_size, max(share * pace / mean, least))
 
     def pieces_of(self, index: int, machine: str) -> int:

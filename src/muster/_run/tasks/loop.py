@@ -25,7 +25,6 @@ from muster._progress import actions as act
 from muster._progress.allowance import Allowance
 from muster._progress.kept_outcomes import KeptOutcomes
 from muster._progress.progress import MOST_FILES, Progress
-from muster._progress.queue import USUAL, WITHOUT_CALLS
 from muster._run.beginning.holding import Holding
 from muster._run.beginning.run import Run
 from muster._run.telling.teller import Teller
@@ -348,7 +347,7 @@ def progress_of(run: Run, stage: Stage, *, workers: int, is_far: bool, last_numb
         may_duplicate=stage.exchange is None
         and not run.work.staging,  # a store would keep the piece of whoever comes second
         last_number=last_number,
-        sizes=WITHOUT_CALLS if stage.calls_nothing else USUAL,
+        calls_nothing=stage.calls_nothing,
     )
     if (before := stage.before) is not None:
         progress.expect(stage.schema, bad_rows=before.bad_rows, rows_done=before.rows_in, rows_out=before.rows_out)
@@ -365,7 +364,7 @@ def _progress_of_later(run: Run, stage: Stage, *, workers: int, last_number: int
         same_text=stage.format not in AS_PARQUET,
         last_number=last_number,
         lanes_end=exchange is not None and exchange.has_state and bool(exchange.grouping.columns),
-        sizes=WITHOUT_CALLS if stage.calls_nothing else USUAL,
+        calls_nothing=stage.calls_nothing,
     )
     before = stage.before or Totals()
     progress.expect(stage.schema, bad_rows=stage.bad_rows, rows_done=before.rows_in, rows_out=before.rows_out)
