@@ -36,7 +36,7 @@ _LEAST_SHARE: Final = 1 / 32
 results the user can be warned that they are those of batches."""
 
 LEAST_SECONDS_WITHOUT_CALLS: Final = 0.05
-"""Where nothing of the user's is called, and whatever is left: a task then also reads what all before it have written."""
+"""Where nothing of the user's is called, whatever is left: a task then also reads what all before it have written."""
 
 SHORTEST_TASK_SECONDS: Final = 0.2
 """No part is cut into tasks that are shorter: what it costs to hand one over is felt then."""
