@@ -35,6 +35,14 @@ def test_a_pipeline_that_is_made_elsewhere_is_to_be_called_so(muster: Muster, tm
     )
 
 
+def test_pipelines_of_a_file_that_names_none_are_what_to_type(muster: Muster, tmp_path: Path) -> None:
+    made = 'muster.read_csv("in.csv").map_batches(keep).write_csv("out.csv")'
+    (tmp_path / "two.py").write_text(f"import muster\ndef keep(df):\n    return df\none = {made}\nother = {made}\n")
+    said = muster("run", "two.py").err
+    assert "no function is named. Type two.py:one, two.py:other or two.py:keep." in said
+    assert "two.py has no 'onee' (did you mean one?). It defines: one, other, keep." in muster("run", "two.py:onee").err
+
+
 @pytest.mark.parametrize(
     ("typed", "says"),
     [

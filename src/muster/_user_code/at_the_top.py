@@ -31,6 +31,11 @@ def functions_in(file: Path) -> list[str]:
     return [name for statement in _top_of(file) for name in _names_of(statement) if not name.startswith("_")]
 
 
+def pipelines_in(file: Path) -> list[str]:
+    """Name the pipelines of a file, in its order; none where it cannot be parsed."""
+    return [name for statement in _top_of(file) for name in _pipelines_of(statement) if not name.startswith("_")]
+
+
 def may_be_pipeline(target: Target) -> bool:
     """Tell whether a target looks like a pipeline: those that are functions are not loaded to find that out."""
     if target.name == PIPELINE:

@@ -15,7 +15,7 @@ from muster._words.near import nearest, with_guess
 from muster.errors import UsageError
 
 from . import main_module
-from .at_the_top import PIPELINE, may_be_pipeline
+from .at_the_top import PIPELINE, may_be_pipeline, pipelines_in
 from .fresh import FreshLoader, fresh_imports
 from .loaded import recent
 
@@ -85,10 +85,13 @@ def _walk(module: types.ModuleType, target: Target) -> Any:  # noqa: ANN401 (wha
 
 def _lacking(target: Target, module: types.ModuleType) -> UsageError:
     """Say what a file or module defines in place of what was named, and what to type."""
-    defined = [
-        name
-        for name, value in vars(module).items()
-        if callable(value) and getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
+    defined = [  # what the file runs by itself comes first
+        *(pipelines_in(Path(module.__file__)) if module.__file__ else ()),
+        *(
+            name
+            for name, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
+        ),
     ]
     place = target.place
     with contextlib.suppress(ValueError):  # it lies elsewhere
