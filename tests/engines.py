@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import bodies
 from muster._clouds.base import Access
-from muster._engines.around import Around, AtHome
+from muster._engines.around import Around, AtHome, LoadingAhead
 from muster._engines.base import Done, Engine, Failed, Joined, Left, Lost, MakeBody, Message
 from muster._engines.cores.engine import CoresEngine
 from muster._engines.cores.starter import start_by
@@ -171,6 +171,18 @@ def at_home(*, workers: int = 2, machines: int = 2, **script: Any) -> Watched:  
     return Watched(AtHome(within), workers=workers, roll=within.roll)
 
 
+def loading_ahead(*, workers: int = 2, machines: int = 2, **script: Any) -> Watched:  # noqa: ANN401 (likewise)
+    return Watched(LoadingAhead(_fake(workers, machines, **script), ("echo", "ahead")), workers=workers)
+
+
+def loaded(ahead: Watched) -> Watched:
+    """Have the one worker answer what it was asked as it joined."""
+    ahead.brief(b"")
+    for number in (1, 2):  # that stands between the two, as it is asked once it is known that the worker has joined
+        answers(ahead, ("echo", number))
+    return ahead
+
+
 class InTurn(Watched):
     """The engine of the second run, where the first has left its workers; after that these end."""
 
@@ -208,9 +220,10 @@ ENGINES: Mapping[str, Callable[[], Watched]] = {
     "parcels to two machines": parcels_far,
     "crew": crew,
     "home": at_home,
+    "loading ahead": loading_ahead,
     "in turn": in_turn,
 }
-SPREAD: Final = ("fake of two machines", "parcels to two machines", "crew", "home", "in turn")
+SPREAD: Final = ("fake of two machines", "parcels to two machines", "crew", "home", "loading ahead", "in turn")
 """Those with two machines."""
 OF_PROCESSES: Final = ("cores", "cores, started", "parcels", "crew")
 """Those that have processes on the first of their machines."""
@@ -224,6 +237,7 @@ LOSING: Mapping[str, Callable[[], Watched]] = {
     "parcels far": lambda: parcels_far(workers=1, machines=1, **KILLS_FAR),
     "crew": lambda: crew_of_fakes(workers=1, **KILLS),
     "home": lambda: at_home(workers=1, machines=1, **KILLS),
+    "loading ahead": lambda: loaded(loading_ahead(workers=1, machines=1, **KILLS)),
     "in turn": lambda: in_turn(workers=1, machines=1, **KILLS),
 }
 """Engines of one worker, for which every request to ``die`` is the worker's last."""

@@ -109,6 +109,43 @@ def test_rows_of_several_sources_are_done_by_a_machine(
         assert [row for row in rows if row.startswith(name)] == [f"{name},{n},{n + 1}" for n in range(100)]
 
 
+STEP = """
+import os
+from pathlib import Path
+
+class Step:
+    def __init__(self):
+        Path(__file__).with_name(f"built-{os.getpid()}").touch()
+
+    def __call__(self, df):
+        return df
+"""
+
+
+def test_all_workers_build_the_steps_of_a_stream_also_those_that_have_no_row_yet(
+    tmp_path: Path, far: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "steps.py").write_text(STEP)
+    (tmp_path / "in").mkdir()
+
+    def write() -> None:
+        try:
+            append(tmp_path / "in" / "a.csv", "n\n1\n")
+            until(lambda: len([*tmp_path.glob("built-*")]) >= far.workers)
+        finally:
+            (tmp_path / "out.muster" / "stop").touch()
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    pipeline = muster.follow_csv("in/", every=0).map_batches(f"{tmp_path}/steps.py:Step").write_csv("out/")
+    access = replace(far, shares_files=True)
+    result = start(pipeline, {}, watch=lambda _: None, remark=print, means=Means(access=lambda: access))
+    writer.join()
+    assert result.rows_in == 1
+    assert len([*tmp_path.glob("built-*")]) >= far.workers
+
+
 def counted(df: pd.DataFrame, states: dict[str, int]) -> pd.DataFrame:
     seen = []
     for source in df["source"]:

@@ -3,12 +3,15 @@
 import selectors
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from muster._model import Slots
 
 from .base import Began, Done, Engine, Failed, Joined, Left, Lost, Message
 from .bell import Bell
+
+_TICKETS: Final = -(1 << 40)
+"""Requests of an engine's own have tickets below that, which nobody else comes to."""
 
 Within = TypeVar("Within", bound=Engine)
 
@@ -91,6 +94,47 @@ class Answering(Around[Within]):
             super().close()
         finally:
             self._close_ears()
+
+
+class LoadingAhead(Around[Within]):
+    """An engine around another, whose workers are asked something as they join, before they have anything to do.
+
+    What they answer nobody is told.
+    """
+
+    def __init__(self, engine: Within, request: object) -> None:
+        """Wrap an engine; the ``request`` needs a briefing."""
+        super().__init__(engine)
+        self._request = request
+        self._joined: dict[str, str] = {}
+        """The machine of each worker that there ever was, also of those that have not been asked yet."""
+        self._asked: set[str] = set()
+        self._is_briefed = False
+
+    @property
+    def within(self) -> Within:
+        """Give the engine within."""
+        return self._engine
+
+    def brief(self, briefing: bytes) -> None:
+        """Brief its workers, and ask those that are there."""
+        super().brief(briefing)
+        self._is_briefed = True
+        self._ask()
+
+    def messages(self) -> list[Message]:
+        """Collect its messages, and ask workers that have joined. Raises as it does."""
+        heard = super().messages()
+        self._joined |= {message.worker: message.machine for message in heard if isinstance(message, Joined)}
+        if self._is_briefed:
+            self._ask()
+        return [message for message in heard if getattr(message, "ticket", 0) > _TICKETS]
+
+    def _ask(self) -> None:
+        """Ask once for each name: a worker that takes the place of another has that one's."""
+        for worker in self._joined.keys() - self._asked:
+            self._asked.add(worker)
+            self.submit(_TICKETS - len(self._asked), self._request, machine=self._joined[worker], fresh=True)
 
 
 class AtHome(Around[Engine]):

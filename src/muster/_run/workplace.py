@@ -4,8 +4,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
-from muster._engines.around import AtHome
+from muster._engines.around import AtHome, LoadingAhead
 from muster._engines.base import Engine
+from muster._user_code.questions import BuildBriefed
 
 from .asking.questions import Asker
 from .beginning.begun import Begun
@@ -167,6 +168,8 @@ class Elsewhere:
         engine = engine_of_a_cluster(access, env=run.job.options.env, printed=printed)
         if not access.shares_files:
             engine = parcelled(engine, job=run.job, parts=run.work.parts, note=teller.note)
+        if run.job.follow is not None:  # few rows at a time: who gets none of the first would load with later ones
+            engine = LoadingAhead(engine, BuildBriefed())
         ending.callback(engine.close)
         teller.workers = access.workers
         if not run.job.exchanges:  # else rows lie in files between stages, and a store keeps none of them
@@ -222,7 +225,8 @@ class Elsewhere:
         """Keep rows in the work folder where machines see it, and else on machines."""
         if not self.is_far:
             return InTheFolder(usual.ask)
-        return OnMachines(cast("ParcelEngine", self.engine).away, self._asker(teller).ask)
+        engine = self.engine.within if isinstance(self.engine, LoadingAhead) else self.engine
+        return OnMachines(cast("ParcelEngine", engine).away, self._asker(teller).ask)
 
     def at_home(self) -> Workplace:
         """Have this computer do what needs the work folder, where machines do not see it."""

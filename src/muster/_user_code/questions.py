@@ -48,6 +48,14 @@ class Build(NamedTuple):
         return edits.code_files()
 
 
+class BuildBriefed(NamedTuple):
+    """Ask a worker to build the steps of its briefing, so that its first rows need not wait for that."""
+
+    def answer(self) -> tuple[DataFile, ...]:
+        """Build none: who has no briefing does not know them."""
+        return ()
+
+
 @contextlib.contextmanager
 def _loading(steps: Sequence[Target], seconds: float | None) -> Iterator[None]:
     """Load steps for so many seconds at most. Raises ``UserCodeError`` when that is over."""

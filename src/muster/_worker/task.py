@@ -15,6 +15,7 @@ from muster._progress.cuts import calls_of
 from muster._user_code import facts  # noqa: F401 (likewise)
 from muster._user_code.listening import Ear
 from muster._user_code.loading import Loaded
+from muster._user_code.questions import Build, BuildBriefed
 
 from .calling import MemoryBlame
 from .steps_task import StepsTask
@@ -124,6 +125,8 @@ class TaskBody:
             if 0 < self._briefing.plain_bytes <= self._written:
                 self._briefing = replace(self._briefing, plain_bytes=0)
             return outcomes
+        if isinstance(request, BuildBriefed) and (own := self._briefing) is not None:
+            request = Build(own.steps, own.timeout, own.state)
         return request.answer()
 
     def _stage(self, briefing: Briefing, task: Task) -> "StageTask":
