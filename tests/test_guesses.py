@@ -1,5 +1,7 @@
 """What is meant by a wrong name: of a verb, a flag, an option, a function, a file, a column or a type."""
 
+import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,30 @@ def test_a_pipeline_that_is_made_elsewhere_is_to_be_called_so(muster: Muster, tm
     assert (
         "far.py is of type Pipeline, not a function or a class. A pipeline is taken that is called 'pipeline'" in said
     )
+
+
+def test_a_method_of_pandas_that_is_none_of_a_pipeline_is_told_what_there_is() -> None:
+    read = the_module.read_csv("in.csv")
+    for of, name, said in (
+        (read, "groupby", "'Pipeline' object has no attribute 'groupby' (did you mean group_by?). It has: group_by, "),
+        (read, "to_csv", "(did you mean write_csv?)"),
+        (read, "window", "windows stand behind keys"),
+        (read.group_by("qty"), "sum", "It has: agg, map_groups, window. "),
+        (read.key_by("qty"), "agg", "Groups are .group_by('column'), which has agg and map_groups."),
+    ):
+        with pytest.raises(AttributeError, match=re.escape(said)):
+            getattr(of, name)
+    assert copy.deepcopy(read) == read
+    assert not hasattr(read, "_repr_html_")
+
+
+def test_a_wrong_option_of_a_stream_is_told_all_that_it_has() -> None:
+    wrong: dict[str, Any] = {"evry": 1}
+    for begins in (the_module.follow_csv, the_module.listen_tcp):
+        with pytest.raises(
+            the_module.UsageError, match=r"option evry \(did you mean every\?\).* every, dtype, .*decimal"
+        ):
+            begins("8888", **wrong)
 
 
 def test_pipelines_of_a_file_that_names_none_are_what_to_type(muster: Muster, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
 
 from muster._api.given import check_function
+from muster._api.meant import lacking
 from muster._api.measures import asked_of, check_named
 from muster._api.windows import WindowAsked, windowed, with_sums
 from muster._dialects.values import flag
@@ -32,6 +33,12 @@ class Groups(Generic[P]):
 
     pipeline: P
     grouping: Grouping
+
+    if not TYPE_CHECKING:  # where a wrong name is an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise ``AttributeError``, which says what to type."""
+            raise lacking(self, name)
 
     @from_the_callers_line
     def window(  # noqa: PLR0913 (each is given by its name)
@@ -136,6 +143,12 @@ class Keys(Generic[P]):
 
     pipeline: P
     grouping: Grouping
+
+    if not TYPE_CHECKING:  # where a wrong name is an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise ``AttributeError``, which says what to type."""
+            raise lacking(self, name)
 
     @from_the_callers_line
     def map_batches(

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
 
 from muster._dialects import Dialect
 from muster._dialects.options import DEFAULTS as OF_CSV
-from muster._dialects.options import CsvOptions, checked_dialect, is_of_csv, understood
+from muster._dialects.options import LEFT_OUT, CsvOptions, checked_dialect, is_of_csv, understood
 from muster._dialects.values import flag
 from muster._formats.sources import FORMATS
 from muster._job import Options
@@ -117,6 +117,14 @@ def spelled_out(options: Any) -> Callable[[_Made], _Made]:  # noqa: ANN401 (a Ty
         return function
 
     return spell_out
+
+
+def check_names(options: Mapping[str, Any], of: Callable[..., Any]) -> None:
+    """Raise ``UsageError`` for an option that a public function does not have, with all that it has."""
+    names = inspect.signature(of).parameters  # with those that are spelled out
+    for name in options:
+        if name not in names and name not in LEFT_OUT:
+            raise UsageError(f"There is no option {with_guess(name, names)}. There are: {', '.join(names)}.")
 
 
 def _in_short(annotation: Any) -> Any:  # noqa: ANN401 (whatever an annotation may be)

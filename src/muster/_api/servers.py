@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 from muster._api.decoding import decoded
-from muster._api.options import DTypes, check_whole, names_of, spelled_out
+from muster._api.options import DTypes, check_names, check_whole, names_of, spelled_out
 from muster._api.pipeline import Pipeline
 from muster._api.streams import checked_every, named_columns, options_of
 from muster._dialects.options import ValueOptions
@@ -49,6 +49,7 @@ def follow_redis(  # noqa: PLR0913 (each is given by its name)
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help redis` has more.
     """
+    check_names(options, follow_redis)
     from muster._streams.redis_source import RedisSource
 
     check_whole("spool_bytes", spool_bytes, least=1)
@@ -96,6 +97,7 @@ def follow_kafka(  # noqa: PLR0913 (each is given by its name)
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help kafka` has more.
     """
+    check_names(options, follow_kafka)
     from muster._streams.kafka_client import Topic
     from muster._streams.kafka_source import KafkaSource
 

@@ -1,5 +1,6 @@
 """Pipelines that go on: over files that are followed, over rows that come by TCP, or from a source of one's own."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import starmap
 from os import PathLike
@@ -7,7 +8,7 @@ from typing import Any, Final, Literal, Unpack
 
 from muster._api.decoding import Decode, decoded
 from muster._api.given import inputs_of, own_end, path_of
-from muster._api.options import DTypes, check_framing, check_whole, names_of, spelled_out
+from muster._api.options import DTypes, check_framing, check_names, check_whole, names_of, spelled_out
 from muster._api.pipeline import AS_NAMED, Paths, Pipeline
 from muster._dialects import Reading
 from muster._dialects.options import CellOptions, CsvOptions, understood
@@ -39,6 +40,7 @@ def follow_csv(
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help streams` says what becomes of files that are renamed, removed or written anew.
     """
+    check_names(options, follow_csv)
     return Pipeline(inputs_of(paths), options=options_of(options, dtype), follow=Follow(checked_every(every)))
 
 
@@ -80,6 +82,7 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help streams` says how frames are written, and what an acknowledgement is.
     """
+    check_names(options, listen_tcp)
     check_framing(framing)
     check_whole("spool_bytes", spool_bytes, least=1)
     check_whole("connections", connections, least=1)
@@ -99,11 +102,10 @@ def listen_tcp(  # noqa: PLR0913 (each is given by its name)
     from muster._streams.endpoints import endpoint_of
 
     endpoint_of(listen)
-    follow = Follow(checked_every(every), (listen,), has_files=False)
+    begun = Pipeline((listen.name,), follow=Follow(checked_every(every), (listen,), has_files=False))
     if decode != "csv":
-        begun = Pipeline((listen.name,), follow=follow)
         return decoded(begun, decode, columns=names, dtype=names_of(dtype), options=options)
-    return Pipeline((listen.name,), options=options_of(options, dtype), follow=follow)
+    return dataclasses.replace(begun, options=options_of(options, dtype))
 
 
 @spelled_out(CellOptions)
@@ -131,6 +133,7 @@ def read_from(  # noqa: PLR0913 (each is given by its name)
     ``dtype`` and the other options are those of :func:`muster.read_csv`; without ``dtype``, types are those of the
     first epoch. `muster help sources-and-sinks` has an example.
     """
+    check_names(options, read_from)
     called = own_end(source, StreamSource, name=name, what="read_from")
     check_whole("spool_bytes", spool_bytes, least=1)
     asked = ReadFrom(source, called, named_columns(columns), spool_bytes)
