@@ -364,6 +364,15 @@ def test_columns_that_are_not_there_or_hold_no_times_are_refused(tmp_path: Path,
         windowed(tmp_path / "in.csv", **options).run(workers=0)
 
 
+def test_a_cell_that_is_no_time_leaves_its_column_text_and_what_is_said_rejects_its_row(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("user,at\n" + "1,2026-01-01 10:00\n1,soon\n1,2026-01-01 10:20\n" * 4)
+    with pytest.raises(UsageError, match=re.escape("with dtype={'at': 'datetime'} alone, which rejects its row")):
+        windowed(tmp_path / "in.csv").run(workers=0)
+    with pytest.warns(muster.RejectedRowsWarning):
+        result = windowed(tmp_path / "in.csv", parse_dates=None, dtype={"at": "datetime"}).run(workers=0)
+    assert (result.bad_rows, result.rows_in - result.bad_rows) == (4, 8)
+
+
 def mixed(df: pd.DataFrame) -> pd.DataFrame:
     zones = [dt.timezone(dt.timedelta(hours=at % 2)) for at in range(len(df))]
     times = [dt.datetime(2026, 1, 1, 12, tzinfo=zone) for zone in zones]

@@ -134,8 +134,10 @@ def _no_times(name: str, what: str) -> str:
     if what == "numbers":
         cure = f"Have a step before make times of them: pd.to_datetime(df[{name!r}], unit='s')."
     if what == "text":
+        typed = shlex.quote(name)
         cure = (
-            f"Have them read as times, of CSV with --parse-dates {shlex.quote(name)}; or have a step before make times"
+            f"Have them read as times, of CSV with --parse-dates {typed}; or, where a cell is none, which leaves all of"
+            f" them text, with --dtype {typed}=datetime alone, which rejects its row. Or have a step before make times"
             f" of them: pd.to_datetime(df[{name!r}])."
         )
     return f"The column {name!r} holds {what}, and window goes by the time of each row. {cure}"
