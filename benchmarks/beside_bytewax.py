@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +31,8 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=20_000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="of each (default: %(default)s)")
     parsed = parser.parse_args()
+    if find_spec("bytewax") is None:
+        raise SystemExit("Bytewax is not installed: make bench-stream does that where Python is older than 3.13")
     DATA.mkdir(exist_ok=True)
     dice = random.Random(0)  # noqa: S311 (rows, no secrets)
     text = "".join(f"{dice.randrange(parsed.keys)},{number}\n" for number in range(parsed.rows))
