@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 import numpy as np
@@ -336,42 +335,3 @@ def test_the_frames_of_plain_small_files_are_cut_from_one() -> None:
     assert reading.is_plain(plain)
     for odd in ([1, None], [True, None], ["x", None], [[1], [2]], [DAY, DAY]):
         assert not reading.is_plain(plain.append_column("e", pa.array(odd)))
-
-
-def test_rows_of_a_row_group_are_the_same_in_whatever_order_they_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parquet, "_FEWEST_DECODED", 7)
-    frame = pd.DataFrame(
-        {
-            "text": [None if row % 5 == 0 else f"t{row % 4}" for row in range(80)],
-            "kind": pd.Categorical([f"k{row % 3}" for row in range(80)]),
-            "list": [[row] * (row % 3) for row in range(80)],
-        },
-        index=pd.RangeIndex(100, 260, 2, name="key"),
-    )
-    path = str(tmp_path / "in.parquet")
-    frame.to_parquet(path, row_group_size=40)
-    parquet.layout(path)
-    whole = parquet.read(path, lo=0, hi=80).table
-    assert whole["key"].to_pylist() == [*range(100, 260, 2)]
-    chance = Random(1)  # noqa: S311 (nobody is to be kept from guessing it)
-    for _ in range(60):
-        if chance.random() < 1 / 4:
-            parquet.layout(path)  # which forgets what was decoded
-        lo, hi = sorted(chance.choices(range(81), k=2))
-        assert parquet.read(path, lo=lo, hi=hi).table.equals(whole.slice(lo, hi - lo))
-
-
-def test_rows_are_decoded_without_those_of_their_row_group_that_are_behind_them(tmp_path: Path) -> None:
-    path = tmp_path / "in.parquet"
-    pq.write_table(pa.table({"a": range(800_000)}), path, use_dictionary=False)
-    column = pq.read_metadata(path).row_group(0).column(0)
-    data = bytearray(path.read_bytes())
-    end = column.data_page_offset + column.total_compressed_size
-    begin = end - column.total_compressed_size // 4
-    data[begin:end] = b"\xff" * (end - begin)
-    path.write_bytes(data)
-    assert parquet.read(str(path), lo=1000, hi=2000).table["a"].to_pylist() == [*range(1000, 2000)]
-    with pytest.raises(muster.DataError, match="row group 0 is damaged"):
-        parquet.read(str(path), lo=700_000, hi=800_000)

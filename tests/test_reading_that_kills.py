@@ -18,16 +18,16 @@ import os, sys
 if os.environ.get("DEADLY_ROWS"):
     import pyarrow.parquet as pq
     from muster._formats import csv
-    batches, lines = pq.ParquetFile.iter_batches, csv.read
-    def iter_batches(self, *rest, row_groups, **options):
-        if row_groups == [1]:
+    group, lines = pq.ParquetFile.read_row_group, csv.read
+    def read_row_group(self, at, *rest, **options):
+        if at == 1:
             os._exit(9)
-        return batches(self, *rest, row_groups=row_groups, **options)
+        return group(self, at, *rest, **options)
     def read(data, **options):
         if b"deadly" in data:
             os._exit(9)
         return lines(data, **options)
-    pq.ParquetFile.iter_batches, csv.read = iter_batches, read
+    pq.ParquetFile.read_row_group, csv.read = read_row_group, read
 """
 """What Python runs at each start here: reading one row ends the process, as a fault in a library's C code does."""
 

@@ -28,7 +28,7 @@ def _below(folder: Path, name: str, above: frozenset[Path]) -> Iterator[str]:
         return
     for entry in _listed(folder):
         inside = f"{name}{entry.name}"
-        found = Path(entry) if entry.is_symlink() else entry  # which knows what to make of a link to itself
+        found = Path(entry) if entry.is_symlink() else entry  # pathlib takes a link to itself for nothing
         if found.is_dir():
             yield from _below(Path(entry), f"{inside}/", above | {place})
         elif found.is_file():

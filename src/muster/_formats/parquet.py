@@ -4,10 +4,8 @@ import functools
 import json
 import os
 import re
-import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +24,6 @@ from .layouts import FileLayout
 from .reader import opened, version
 from .rows import Rows
 
-_FEWEST_DECODED: Final = 1 << 17
-"""Rows of a row group at the least: those behind the first few are likely to be of the next task."""
 _UNNAMED_INDEX: Final = re.compile(r"__index_level_\d+__")
 
 
@@ -155,60 +151,20 @@ def _used(path: str, version_: tuple[int, ...], agreed: bytes) -> frozenset[str]
     return used if used and used < there else None
 
 
-class _RowGroup:
-    """The rows of a row group, decoded as far as they were asked for: those behind may be for other workers."""
-
-    def __init__(self, path: str, version_: tuple[int, ...], group: int, used: frozenset[str] | None) -> None:
-        """Begin before the first row."""
-        file = _file(path, version_)
-        self._name = f"{path!r}: row group {group}"
-        self._first = _starts(path, version_)[group]
-        self._ranges = _ranges(file.schema_arrow)
-        self._schema = _schema(file)
-        self._kept = frozenset(self._schema.names) if used is None else used
-        # Of names with dots, these may be more columns than are used: "a.b" is also "b" within "a".
-        columns = None if used is None else sorted(used)
-        self._decode_by = partial(file.iter_batches, row_groups=[group], columns=columns, use_threads=False)
-        self._batches: Iterator[pa.RecordBatch] | None = None
-        self._tables: list[pa.Table] = []
-        self._decoded = 0
-        self._one_by_one = threading.Lock()
-        """Runs without workers, of several threads, share what is decoded."""
-
-    def between(self, lo: int, hi: int) -> list[pa.Table]:
-        """Give rows ``lo`` to ``hi``, counted from the first of the group. Raises ``DataError`` where it is damaged."""
-        with self._one_by_one:
-            if self._batches is None:
-                self._batches = self._decode_by(max(hi, _FEWEST_DECODED))  # what is asked for is best in one piece
-            while self._decoded < hi and self._decode(self._batches):
-                pass
-        starts = accumulate(map(len, self._tables), initial=0)
-        return [
-            table.slice(max(lo - start, 0), min(hi - start, len(table)) - max(lo - start, 0))
-            for start, table in zip(starts, self._tables, strict=False)
-            if start < hi and lo < start + len(table)
-        ]
-
-    def _decode(self, batches: "Iterator[pa.RecordBatch]") -> bool:
-        """Decode some rows more; tell whether there were any."""
-        try:
-            batch = next(batches, None)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{self._name} is damaged: {bare(error)}. Fetch the file again.") from error
-        if batch is None:
-            return False
-        table, first = pa.Table.from_batches([batch]), self._first + self._decoded
-        for name, start, step in self._ranges:
-            table = table.append_column(name, pa.array(start + step * np.arange(first, first + len(table))))
-        table = table.select([at for at, name in enumerate(table.column_names) if name in self._kept])
-        self._tables.append(table.replace_schema_metadata(self._schema.metadata))
-        self._decoded += len(table)
-        return True
-
-
 @functools.lru_cache(maxsize=1)
-def _group(path: str, version_: tuple[int, ...], group: int, used: frozenset[str] | None) -> _RowGroup:
-    return _RowGroup(path, version_, group, used)
+def _group(path: str, version_: tuple[int, ...], group: int, used: frozenset[str] | None) -> pa.Table:
+    file = _file(path, version_)
+    try:
+        # Of names with dots, these may be more columns than are used: "a.b" is also "b" within "a".
+        table = file.read_row_group(group, None if used is None else sorted(used), use_threads=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path!r}: row group {group} is damaged: {bare(error)}. Fetch the file again.") from error
+    first = _starts(path, version_)[group]
+    for name, start, step in _ranges(file.schema_arrow):
+        table = table.append_column(name, pa.array(start + step * np.arange(first, first + len(table))))
+    kept = frozenset(_schema(file).names) if used is None else used
+    table = table.select([at for at, name in enumerate(table.column_names) if name in kept])
+    return table.replace_schema_metadata(_schema(file).metadata)
 
 
 def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[Column] = ()) -> Rows:
@@ -225,14 +181,14 @@ def read(path: str, *, lo: int, hi: int, agreed: bytes = b"", columns: Sequence[
 def _table(path: str, *, lo: int, hi: int, agreed: bytes) -> pa.Table:
     """Read rows as the file has them, of the columns that are used."""
     version_ = version(path)
-    starts, used, tables = _starts(path, version_), _used(path, version_, agreed), list[pa.Table]()
+    starts, used, tables = _starts(path, version_), _used(path, version_, agreed), []
     for group in range(max(bisect_right(starts, lo) - 1, 0), len(starts) - 1):
         first, last = starts[group], starts[group + 1]
         if first >= hi:
             break
         if lo < last:
             rows = _group(path, version_, group, used)
-            tables += rows.between(max(lo, first) - first, min(hi, last) - first)
+            tables.append(rows.slice(max(lo - first, 0), min(hi, last) - max(lo, first)))
     return pa.concat_tables(tables) if tables else _schema(_file(path, version_)).empty_table()
 
 
