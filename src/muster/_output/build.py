@@ -30,7 +30,7 @@ _VOLUME_BYTES_COMPRESSED: Final = 8 << 20
 """A volume is compressed by one worker, at the end: small ones keep all of them busy. A gzip member costs 20 bytes."""
 
 _MOST_PLAIN: Final = 512 << 20
-"""Bytes of Parquet pieces that are not compressed: memory takes them before a disk has to."""
+"""Bytes of blocks, or of pieces of Parquet, that are not packed: memory takes them before a disk has to."""
 _SUFFIX: Final = {"gzip": ".gz", "zstd": ".zst"}
 _COMPLETE: Final = "complete"
 
@@ -74,7 +74,7 @@ class OutputBuilder:
         return _VOLUME_BYTES_COMPRESSED if self.codec else _VOLUME_BYTES
 
     def plain_bytes(self, *, workers: int, is_far: bool) -> int:
-        """Say how many bytes of Parquet pieces each worker writes before it compresses them; none that travel.
+        """Say how many bytes of blocks or pieces of Parquet each worker writes before it packs them; none that travel.
 
         What is written counts, not the input: that may be compressed itself, or a stream of unknown size.
         """

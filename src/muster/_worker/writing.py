@@ -47,7 +47,7 @@ class Writer:
     """Writes the pieces of one task, in the format of the output."""
 
     def __init__(self, briefing: Briefing, task: Task) -> None:
-        """Name the task; nothing is written yet. Blocks and pieces of Parquet are packed where no byte is plain."""
+        """Name the task; nothing is written yet. Blocks and Parquet are packed once no more of them may lie plainly."""
         self._briefing = briefing
         self._task = task
         self._is_packed = not briefing.plain_bytes
