@@ -108,11 +108,13 @@ class UserCodeError(MusterError):
         self.details = scrubbed(details)
 
     @classmethod
-    def on_every_row(cls, step: str, *, rows: int, error: str, cure: str, details: str, left: str) -> Self:  # noqa: PLR0913 (what it says)
-        """Build the error for a function that fails on every row, with what is likely to mend it."""
-        many = f"all {rows} rows that were tried, from all over the input, in the same way"
+    def on_everything(  # noqa: PLR0913 (what it says)
+        cls, step: str, *, tried: int, of: str, error: str, cure: str, details: str, left: str
+    ) -> Self:
+        """Build the error for a function that fails on every row, or group, with what is likely to mend it."""
+        many = f"all {tried} {of}s that were tried, from all over the input, in the same way"
         return cls(
-            f"{step!r} fails on {many if rows > 1 else 'the only row'}: {error}\n"
+            f"{step!r} fails on {many if tried > 1 else f'the only {of}'}: {error}\n"
             f"{cure}{' ' if cure else ''}{left}. Mend the function, or what it is given, then type the"
             " same command again. More: muster help functions",
             details,

@@ -289,8 +289,11 @@ class Loop:
                 self.harvest.settle()  # as in _add
                 self._run.output_builder.begin()
             case act.GiveUp() | act.NeverSettles() | act.Blame() | act.DiesOfNothing():
-                left = "Nothing was written" if self.stage.before is None else "Nothing of this epoch was written"
-                raise reason_to_stop(action, steps=self._run.job.steps, allowed=self.progress.allowed, left=left)
+                stage, left = self.stage, "Nothing was written"
+                if stage.before is not None:
+                    left = "Nothing of this epoch was written"
+                steps, allowed = self._run.job.steps, self.progress.allowed
+                raise reason_to_stop(action, steps=steps, of=stage.fails_on, allowed=allowed, left=left)
 
     def _put_aside(self, machine: str, why: str) -> None:
         self._engine.drain(machine)

@@ -91,6 +91,13 @@ class Stage:
         sums_up = self.exchange.does is StageKind.GROUPING and bool(by.measures) and not by.has_own
         return sums_up or not self.steps
 
+    @property
+    def fails_on(self) -> str:
+        """Name what a function of the stage fails on: all rows of a key at once, or one by one."""
+        if self.exchange is None or self.exchange.does is not StageKind.GROUPING or self.exchange.has_state:
+            return "row"
+        return "group"
+
 
 def is_whole(parts: Iterable[Part], outcomes: Iterable[Outcome]) -> bool:
     """Tell whether outcomes are of all rows of some parts."""

@@ -10,9 +10,13 @@ from muster.errors import ColumnsError, EngineError, MusterError, TooManyBadRows
 
 
 def reason_to_stop(
-    action: GiveUp | NeverSettles | Blame | DiesOfNothing, *, steps: Sequence[Target], allowed: int, left: str
+    action: GiveUp | NeverSettles | Blame | DiesOfNothing, *, steps: Sequence[Target], of: str, allowed: int, left: str
 ) -> MusterError:
-    """Make the error that ends the run; ``allowed`` is how many rows may be bad, ``left`` says what was written."""
+    """Make the error that ends the run.
+
+    ``of`` is what the function fails on, a row or a group; ``allowed`` is how many rows may be bad, ``left`` says what
+    was written.
+    """
     match action:
         case NeverSettles(columns):
             return ColumnsError.of([*map(shown_name, columns)])
@@ -25,15 +29,15 @@ def reason_to_stop(
                 " ends them: memory that others take, or a limit of this computer; then type the same command again."
             )
         case Blame(fault):
-            return _blame(fault, steps, left)
+            return _blame(fault, steps, of=of, left=left)
 
 
-def _blame(fault: Fault, steps: Sequence[Target], left: str) -> UserCodeError:
+def _blame(fault: Fault, steps: Sequence[Target], *, of: str, left: str) -> UserCodeError:
     if fault.is_of_batches:
         return UserCodeError.on_several_rows(
             fault.step, error=fault.error, cure=fault.cure, details=fault.traceback, left=left
         )
     step = fault.step or " or ".join(step.name for step in steps)  # whoever died could not tell in which it was
-    return UserCodeError.on_every_row(
-        step, rows=fault.rows, error=fault.error, cure=fault.cure, details=fault.traceback, left=left
+    return UserCodeError.on_everything(
+        step, tried=fault.rows, of=of, error=fault.error, cure=fault.cure, details=fault.traceback, left=left
     )
