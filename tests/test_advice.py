@@ -154,8 +154,9 @@ def test_a_function_that_hardly_computes_waits_however_crowded_the_computer_is()
 
 
 def test_a_stream_is_advised_nothing_that_streams_do_not_have() -> None:
-    reads, ends = [one(name, seconds=READ) for name in "12"], (one("1", until=59.0), one("2", until=30.0))
-    for workers, refused in ((reads, "Parquet"), (ends, "--batch-rows")):
+    reads, writes = ([one(name, seconds=seconds) for name in "12"] for seconds in (READ, WROTE))
+    ends = one("1", until=59.0), one("2", until=30.0)
+    for workers, refused in ((reads, "Parquet"), (writes, "Parquet"), (ends, "--batch-rows")):
         of_files, of_stream = (advice(account(*workers, is_stream=is_stream))[0].text for is_stream in (False, True))
         assert refused in of_files
         assert refused not in of_stream

@@ -74,6 +74,8 @@ def test_what_an_earlier_attempt_has_done_is_not_taken_for_done_in_this_time(res
     )
     assert "rows done now" in mended._repr_html_()
     assert mended.as_fields()["rows_before"] == 59_988
+    in_a_later_stage = replace(mended, rows_before=60_000, has_groups=True)
+    assert str(in_a_later_stage).startswith(f"{result.output}: 60,000 rows of 60,000, all read before, in 0.6 s")
     assert "of them now" not in str(result)
     assert "rows done now" not in result._repr_html_()
     assert "rows_before" not in result.as_fields()

@@ -118,7 +118,8 @@ class Result:
         if self.unchanged:
             return f"{rows}, unchanged since they were written: nothing was done. fresh=True does it all again."
         if self.rows_before:
-            rows += f", {count(self._rows_now)} of them now,"
+            goes_on_later = self.has_groups and not self._rows_now  # in a stage that reads no input
+            rows += ", all read before," if goes_on_later else f", {count(self._rows_now)} of them now,"
         return f"{rows} in {duration(self.seconds)} ({pace(self.rows_per_second)} rows/s, {worker_count(self.workers)})"
 
     @property

@@ -191,9 +191,10 @@ def _reading(account: Account) -> Iterator[Advice]:
 
 def _writing(account: Account) -> Iterator[Advice]:
     spent = account.seconds.write + account.seconds.transfer
+    faster = "" if account.is_stream else "; Parquet is written faster than text, and is smaller"
     yield Advice(
         f"Writing and transfer took {words.share(spent / account.there)} of the workers' time. Have the function return"
-        " only the columns that you need; Parquet is written faster than text, and is smaller.",
+        f" only the columns that you need{faster}.",
         "writing",
         account.of_the_run(spent) if spent >= _MUCH * account.there else 0.0,
     )
