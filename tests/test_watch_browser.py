@@ -83,7 +83,7 @@ class Opened:
         self.complaints.append(str(error))
 
     def see_failure(self, asked: Request) -> None:
-        if "/events" not in asked.url and not was_left(asked):  # events end with the page, as does an icon on its way
+        if "/events" not in asked.url and not was_left(asked):  # events end with the page
             self.complaints.append(asked.url)
 
     def see_answer(self, answer: Response) -> None:
@@ -96,7 +96,8 @@ class Opened:
 
 
 def was_left(asked: Request) -> bool:
-    return asked.url.endswith("/static/icon.svg") and asked.failure == "net::ERR_ABORTED"
+    """Tell whether a page was left, by a click that came early, while its icon or script was on its way."""
+    return "/static/" in asked.url and asked.failure == "net::ERR_ABORTED"
 
 
 @contextmanager
