@@ -113,6 +113,13 @@ def test_integers_that_no_float_holds_become_floats_as_in_pandas(at: str) -> Non
         assert result[how].tolist() == by.agg(how).tolist(), how
 
 
+@pytest.mark.parametrize("at", ["2026-01-01 10:30", "2026-01-01 11:30"])
+def test_a_column_without_a_value_in_the_newest_rows_has_the_type_of_those_before(at: str) -> None:
+    first, then = frame_of("2026-01-01 10:10", v=1, begin=0), frame_of(at, v=2, begin=1).assign(text=None)
+    assert closed(*kept(first, then))["longest"].dropna().tolist() == ["x"]
+    assert closed(*kept(then, first))["longest"].dropna().tolist() == ["x"]
+
+
 def test_keys_that_a_float_does_not_tell_apart_stop_the_stream_in_words() -> None:
     at = "2026-01-01 10:10"
     with pytest.raises(DataError, match=r"The key 'k' is int64 .* up to 9007199254740993, and double in others"):

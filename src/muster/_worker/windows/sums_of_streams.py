@@ -177,8 +177,9 @@ def _as_in(newest: Partials, one: Partials, key: Mapping[str, str]) -> pa.Table:
     for at, name in enumerate(table.column_names):
         cells = table.column(at)
         kind = kinds.field(name).type if name in kinds.names else cells.type
-        if cells.type != kind:
-            is_float = pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind)
+        value = kind.value_type if pa.types.is_list(kind) else kind
+        if cells.type != kind and not pa.types.is_null(value):  # the newest has no value, so it has the type of others
+            is_float = pa.types.is_floating(value)
             own = cells.cast(kind, safe=not is_float)  # pandas takes the nearest float, too
             if name in key:
                 check_same_keys(cells, own, key[name])
