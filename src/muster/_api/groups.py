@@ -4,10 +4,10 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from muster._api.given import check_function
-from muster._api.meant import lacking
+from muster._api.meant import Advising
 from muster._api.measures import asked_of, check_named
 from muster._api.windows import WindowAsked, windowed, with_sums
 from muster._dialects.values import flag
@@ -28,17 +28,11 @@ Key = str | Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Groups(Generic[P]):
+class Groups(Advising, Generic[P]):
     """Rows that are put together by their keys; nothing happens before the pipeline's ``run``."""
 
     pipeline: P
     grouping: Grouping
-
-    if not TYPE_CHECKING:  # where a wrong name is an error
-
-        def __getattr__(self, name: str) -> NoReturn:
-            """Raise ``AttributeError``, which says what to type."""
-            raise lacking(self, name)
 
     @from_the_callers_line
     def window(  # noqa: PLR0913 (each is given by its name)
@@ -138,17 +132,11 @@ class Groups(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys(Generic[P]):
+class Keys(Advising, Generic[P]):
     """Rows that go to a step key by key, in the order of the input; nothing happens before the pipeline's ``run``."""
 
     pipeline: P
     grouping: Grouping
-
-    if not TYPE_CHECKING:  # where a wrong name is an error
-
-        def __getattr__(self, name: str) -> NoReturn:
-            """Raise ``AttributeError``, which says what to type."""
-            raise lacking(self, name)
 
     @from_the_callers_line
     def map_batches(

@@ -1,6 +1,6 @@
 """What is to be typed in place of a method that pipelines and groups do not have, such as one of a DataFrame."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from muster._words.near import nearest
 
@@ -20,7 +20,19 @@ _CURES: Final = {
 }
 
 
-def lacking(of: object, name: str) -> AttributeError:
+class Advising:
+    """Says of an attribute that it does not have what there is, and what to type."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # where a wrong name is an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise ``AttributeError``, which says what to type."""
+            raise _lacking(self, name)
+
+
+def _lacking(of: object, name: str) -> AttributeError:
     """Say of a pipeline, groups or keys that there is no such attribute, what there is, and what to type."""
     kind = type(of).__name__
     text = f"{kind!r} object has no attribute {name!r}"

@@ -5,12 +5,12 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from muster._api import sending
 from muster._api.given import check_function, check_is_a_file, check_no_pattern, inputs_of, output_of, own_end, path_of
 from muster._api.groups import ALL_ROWS, Groups, Key, Keys, before_keys, by_key, by_states, with_state
-from muster._api.meant import lacking
+from muster._api.meant import Advising
 from muster._api.merging import merged
 from muster._api.options import CheckOptions, RunOptions, laid_over, spelled_out
 from muster._api.sending import EncodeRow
@@ -59,7 +59,7 @@ Watch = Callable[[Snapshot], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline(ToServers):
+class Pipeline(ToServers, Advising):
     """Inputs, functions and an output, put together step by step; nothing happens before :meth:`run`.
 
     Every method returns a new pipeline, so that one can be kept and used twice.
@@ -79,12 +79,6 @@ class Pipeline(ToServers):
     """Which functions rows come to by their keys."""
     follow: Follow | None = None
     """Its inputs are followed: it goes on until it is stopped."""
-
-    if not TYPE_CHECKING:  # where a wrong name is an error
-
-        def __getattr__(self, name: str) -> NoReturn:
-            """Raise ``AttributeError``, which says what to type."""
-            raise lacking(self, name)
 
     @from_the_callers_line
     def merge(self, *others: "Pipeline") -> "Pipeline":
